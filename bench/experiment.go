@@ -1,0 +1,198 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"shakedown/chaos"
+	"shakedown/internal/units"
+)
+
+// An Experiment asks one question of one pattern. It is data: it can be printed as YAML, edited and run.
+type Experiment struct {
+	Name     string `json:"name"`     // "cache/aside/stampede"
+	Question string `json:"question"` // the title of the report
+	// Note tells a reader what to look at, and what the model leaves out.
+	Note     string       `json:"note,omitempty"`
+	Engines  []EngineSpec `json:"engines,omitempty"`
+	Backends []Backend    `json:"backends,omitempty"` // services that the service depends on, started before it
+	Variants []Variant    `json:"variants"`           // [0] is the control
+	// Factor names what Levels vary on purpose beside the variant. Without levels there is one, unnamed.
+	Factor string  `json:"factor,omitempty"`
+	Levels []Level `json:"levels,omitempty"`
+	// Network is in force on the links for the whole trial: the distance to a dependency, say.
+	Network  chaos.Faults `json:"network,omitempty"`
+	Workload Workload     `json:"workload"`
+	// Capacity, when set, is measured before the first trial; phases may then state rates OfCapacity.
+	Capacity *Capacity `json:"capacity,omitempty"`
+	Phases   []Phase   `json:"phases"`
+	// Columns are the deciding figures that the table of variants shows.
+	Columns []Column `json:"columns"`
+	Checks  []Check  `json:"checks"`
+	_       struct{}
+}
+
+// EngineSpec asks for a real server, tuned for the question.
+type EngineSpec struct {
+	Name     string            `json:"name"` // "postgres", "redis"
+	Settings map[string]string `json:"settings,omitempty"`
+}
+
+// Backend is a role of the pattern that runs behind the service. Services reach it through the proxy under
+// the role's name; it reaches the engines through the proxy too.
+type Backend struct {
+	Role      string `json:"role"`
+	Instances int    `json:"instances,omitempty"` // 0 means 1
+	Config    any    `json:"config,omitempty"`
+}
+
+// A Variant is one way to build the service.
+type Variant struct {
+	Name      string `json:"name"`
+	About     string `json:"about,omitempty"` // what is different about it, in a few words
+	Config    any    `json:"config,omitempty"`
+	Instances int    `json:"instances,omitempty"` // 0 means 1
+	Full      bool   `json:"full,omitempty"`      // left out by --quick
+}
+
+// A Level is one setting of the experiment's factor. What it sets replaces what the experiment says.
+type Level struct {
+	Name  string `json:"name"`
+	About string `json:"about,omitempty"`
+	Full  bool   `json:"full,omitempty"` // left out by --quick
+	// Variants that run at this level; nil means all.
+	Variants []string `json:"variants,omitempty"`
+	// Config is merged into every variant's configuration.
+	Config map[string]any `json:"config,omitempty"`
+	// Engines' settings are merged into those of the experiment.
+	Engines  []EngineSpec `json:"engines,omitempty"`
+	Network  chaos.Faults `json:"network,omitempty"`
+	Workload *Workload    `json:"workload,omitempty"`
+	Phases   []Phase      `json:"phases,omitempty"`
+	// Closed runs every phase of this level in closed loop.
+	Closed *Closed `json:"closed,omitempty"`
+}
+
+// Closed is a closed loop: a fixed number of users, each of whom waits for an answer, thinks, and asks again.
+type Closed struct {
+	Users int            `json:"users"`
+	Think units.Duration `json:"think,omitempty"` // the mean of an exponential distribution
+}
+
+// A Phase is a span of a trial with one load and one set of active faults.
+type Phase struct {
+	Name  string         `json:"name"`
+	For   units.Duration `json:"for"`
+	Quick units.Duration `json:"quick,omitempty"` // its length under --quick; 0 means For
+	// Rate of arrivals; Closed replaces it by a closed loop. A phase with neither is silent.
+	Rate    Rate    `json:"rate,omitzero"`
+	Peak    Rate    `json:"peak,omitzero"` // the other rate of a ramp, step or spike
+	Arrival Arrival `json:"arrival,omitempty"`
+	Closed  *Closed `json:"closed,omitempty"`
+	// Faults take effect when the phase starts and are healed when it ends.
+	Faults chaos.Faults `json:"faults,omitempty"`
+	Judged bool         `json:"judged,omitempty"` // part of the verdict and of the validity rules
+}
+
+// Rate is a number of arrivals per second, absolute or relative to the measured capacity.
+type Rate struct {
+	PerSecond  float64 `json:"per_s,omitempty"`
+	OfCapacity float64 `json:"of_capacity,omitempty"`
+}
+
+// PerSecond is an absolute rate.
+func PerSecond(r float64) Rate { return Rate{PerSecond: r} }
+
+// OfCapacity is a rate relative to the measured capacity: 0.8 is 80 %.
+func OfCapacity(f float64) Rate { return Rate{OfCapacity: f} }
+
+// At is the rate in arrivals per second, given the measured capacity (0 when none was measured).
+func (r Rate) At(capacity float64) float64 { return r.PerSecond + r.OfCapacity*capacity }
+
+func (r Rate) String() string {
+	if r.OfCapacity != 0 {
+		return fmt.Sprintf("%.0f%% of capacity", 100*r.OfCapacity)
+	}
+	return fmt.Sprintf("%g/s", r.PerSecond)
+}
+
+// Capacity says how the capacity of the system is measured: the goodput of a closed loop on the control.
+type Capacity struct {
+	Closed Closed         `json:"closed"`
+	For    units.Duration `json:"for"`
+}
+
+// A Column is one deciding figure of the table of variants.
+type Column struct {
+	Title string `json:"title"` // "rebuilds per expiry"
+	Unit  string `json:"unit,omitempty"`
+	Of    Query  `json:"of"` // its Variant and Level are left empty: the row says them
+}
+
+// A Query asks one number of one trial.
+type Query struct {
+	Variant string `json:"variant,omitempty"`
+	Level   string `json:"level,omitempty"`
+	Phase   string `json:"phase,omitempty"` // empty: all judged phases together
+	// Tail, when set, restricts the query to the last part of the phase, as a fraction: 0.5 is its second half.
+	Tail float64 `json:"tail,omitempty"`
+	Op   string  `json:"op,omitempty"` // empty: all operations together
+	// Metric names what is asked; package measure lists and documents the metrics.
+	Metric string `json:"metric"`
+	// Name is the dependency, series, span or baseline phase that the metric is about, where it needs one.
+	Name string `json:"name,omitempty"`
+	Stat string `json:"stat,omitempty"` // "p99", "mean", "max" …
+}
+
+// Against says what the value of a check is when it has a Versus.
+type Against string
+
+// The comparisons of a check. The zero value is a ratio.
+const (
+	Ratio      Against = ""           // Of ÷ Versus
+	Difference Against = "difference" // Of − Versus
+)
+
+// A Check is written before the run, and decides a claim together with the claim's other checks. It asserts
+// what the claim asserts; where folklore is expected to be wrong, the check is expected to fail.
+type Check struct {
+	Claim  string  `json:"claim"`          // "cache/aside#5"
+	Text   string  `json:"text"`           // the assertion in words
+	When   string  `json:"when,omitempty"` // the condition it speaks of, for claims that depend on it
+	Of     Query   `json:"of"`
+	Versus *Query  `json:"versus,omitempty"` // nil: the value of Of itself is compared
+	By     Against `json:"by,omitempty"`
+	Rel    Rel     `json:"rel"`
+	Bound  float64 `json:"bound"`
+	Band   float64 `json:"band,omitempty"` // for Equal: the tolerated deviation as a fraction of Bound
+	Unit   string  `json:"unit,omitempty"`
+	// MinOps is the least number of observations on either side; with fewer the verdict is unknown.
+	MinOps int `json:"min_ops,omitempty"`
+	// ControlFails: the same check must fail on the control, or it proves nothing.
+	ControlFails bool `json:"control_fails,omitempty"`
+}
+
+// MarshalConfig is the variant's configuration with the level's merged into it, as JSON.
+func MarshalConfig(config any, merge map[string]any) (json.RawMessage, error) {
+	if config == nil {
+		config = struct{}{}
+	}
+	raw, err := json.Marshal(config)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if len(merge) == 0 {
+		return raw, nil
+	}
+	fields := map[string]any{}
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	for k, v := range merge {
+		fields[k] = v
+	}
+	return json.Marshal(fields)
+}
+
+// InstanceName is the name of the nth process of a role: "service-0".
+func InstanceName(role string, n int) string { return fmt.Sprintf("%s-%d", role, n) }

@@ -1,0 +1,240 @@
+package bench
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+
+	"shakedown/internal/units"
+)
+
+// OpID is the index of an operation in its workload.
+type OpID uint8
+
+// A Workload is a mix of HTTP operations. It is data, so that it can be stored, edited and replayed.
+type Workload struct {
+	Ops []Op `json:"ops"`
+	// SLO is the response time within which an answer counts as goodput.
+	SLO units.Duration `json:"slo"`
+	// Timeout is when the user gives up; the outcome is then Unsure.
+	Timeout units.Duration `json:"timeout"`
+}
+
+// An Op is one operation of the mix.
+type Op struct {
+	Name   string         `json:"name"`
+	Weight float64        `json:"weight,omitempty"` // relative; 0 means 1
+	Method string         `json:"method,omitempty"` // empty: GET
+	Path   string         `json:"path"`             // "/item/{key}"
+	Keys   Keys           `json:"keys,omitzero"`
+	SLO    units.Duration `json:"slo,omitempty"` // 0: the workload's
+}
+
+// Keys says how the key of a request is drawn.
+type Keys struct {
+	Dist string  `json:"dist,omitempty"` // "fixed" (the zero value), "uniform", "zipf", "sequential"
+	From int64   `json:"from,omitempty"` // the smallest key
+	N    int64   `json:"n,omitempty"`    // how many keys there are
+	S    float64 `json:"s,omitempty"`    // exponent of zipf, in (0, 10]
+}
+
+// A Request is one arrival's work.
+type Request struct {
+	Op     OpID
+	Method string
+	Path   string
+	Key    int64
+}
+
+// A Stream draws the requests of one workload. It is pure in (seed, seq): the same seed replays, whatever
+// the order in which requests are drawn, and it is safe for concurrent use.
+type Stream struct {
+	seed  uint64
+	ops   []Op
+	cum   []float64 // cumulative weights
+	zipfs []*zipf
+}
+
+// NewStream prepares a stream; it fails where Validate does.
+func NewStream(w Workload, seed uint64) (*Stream, error) {
+	if err := w.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Stream{seed: seed, ops: w.Ops, zipfs: make([]*zipf, len(w.Ops))}
+	var sum float64
+	for i, op := range w.Ops {
+		sum += op.weight()
+		s.cum = append(s.cum, sum)
+		if op.Keys.Dist == "zipf" {
+			s.zipfs[i] = newZipf(op.Keys.N, op.Keys.S)
+		}
+	}
+	return s, nil
+}
+
+// Next is the request of arrival seq.
+func (s *Stream) Next(seq uint64) Request {
+	var pcg rand.PCG
+	pcg.Seed(s.seed, seq)
+	rng := rand.New(&pcg)
+	at := 0
+	if len(s.ops) > 1 {
+		u := rng.Float64() * s.cum[len(s.cum)-1]
+		for s.cum[at] <= u {
+			at++
+		}
+	}
+	op := &s.ops[at]
+	key := op.Keys.From
+	switch op.Keys.Dist {
+	case "uniform":
+		key += rng.Int64N(op.Keys.N)
+	case "zipf":
+		key += s.zipfs[at].draw(rng)
+	case "sequential":
+		key += int64(seq % uint64(op.Keys.N))
+	}
+	path := op.Path
+	if i := strings.Index(path, "{key}"); i >= 0 {
+		path = path[:i] + strconv.FormatInt(key, 10) + path[i+len("{key}"):]
+	}
+	return Request{Op: OpID(at), Method: op.method(), Path: path, Key: key}
+}
+
+func (op Op) weight() float64 {
+	if op.Weight == 0 {
+		return 1
+	}
+	return op.Weight
+}
+
+func (op Op) method() string {
+	if op.Method == "" {
+		return "GET"
+	}
+	return op.Method
+}
+
+// SLOOf is the response time within which an answer to the operation counts as goodput.
+func (w Workload) SLOOf(op OpID) units.Duration {
+	if int(op) < len(w.Ops) && w.Ops[op].SLO > 0 {
+		return w.Ops[op].SLO
+	}
+	return w.SLO
+}
+
+// OpIndex is the id of the operation with the given name.
+func (w Workload) OpIndex(name string) (OpID, bool) {
+	for i, op := range w.Ops {
+		if op.Name == name {
+			return OpID(i), true
+		}
+	}
+	return 0, false
+}
+
+// Validate says what is wrong with the workload, and where.
+func (w Workload) Validate() error {
+	if len(w.Ops) == 0 {
+		return fmt.Errorf("workload.ops: needs at least one operation")
+	}
+	if len(w.Ops) > math.MaxUint8 {
+		return fmt.Errorf("workload.ops: at most %d operations", math.MaxUint8)
+	}
+	if w.SLO <= 0 {
+		return fmt.Errorf("workload.slo: must be positive, got %v", w.SLO)
+	}
+	if w.Timeout <= 0 {
+		return fmt.Errorf("workload.timeout: must be positive, got %v", w.Timeout)
+	}
+	for i, op := range w.Ops {
+		at := fmt.Sprintf("workload.ops[%d] (%s)", i, op.Name)
+		switch {
+		case op.Name == "":
+			return fmt.Errorf("%s: needs a name", at)
+		case !strings.HasPrefix(op.Path, "/"):
+			return fmt.Errorf("%s: path must start with /, got %q", at, op.Path)
+		case op.Weight < 0 || math.IsNaN(op.Weight) || math.IsInf(op.Weight, 0):
+			return fmt.Errorf("%s: weight must be a number ≥ 0, got %v", at, op.Weight)
+		}
+		if err := op.Keys.validate(); err != nil {
+			return fmt.Errorf("%s: keys: %w", at, err)
+		}
+	}
+	return nil
+}
+
+func (k Keys) validate() error {
+	switch k.Dist {
+	case "", "fixed":
+		return nil
+	case "uniform", "sequential", "zipf":
+		if k.N <= 0 {
+			return fmt.Errorf("%s needs n > 0, got %d", k.Dist, k.N)
+		}
+		if k.Dist == "zipf" && !(k.S > 0 && k.S <= 10) {
+			return fmt.Errorf("zipf needs s in (0, 10], got %v", k.S)
+		}
+		return nil
+	default:
+		return fmt.Errorf("unknown dist %q; one of fixed, uniform, zipf, sequential", k.Dist)
+	}
+}
+
+// zipf draws ranks 0…n−1 with probability ∝ 1/(rank+1)^s for any s > 0, by rejection-inversion:
+// W. Hörmann, G. Derflinger, "Rejection-inversion to generate variates from monotone discrete
+// distributions", ACM TOMACS 6(3), 1996. (math/rand's Zipf needs s > 1.)
+type zipf struct {
+	n                  float64
+	s                  float64
+	hX1, hN, threshold float64
+}
+
+func newZipf(n int64, s float64) *zipf {
+	z := &zipf{n: float64(n), s: s}
+	z.hX1 = z.h(1.5) - 1
+	z.hN = z.h(z.n + 0.5)
+	z.threshold = 2 - z.hInv(z.h(2.5)-math.Pow(2, -s))
+	return z
+}
+
+// h is the integral of x^-s; helper functions keep it accurate as s approaches 1.
+func (z *zipf) h(x float64) float64 {
+	l := math.Log(x)
+	return expm1x((1-z.s)*l) * l
+}
+
+func (z *zipf) hInv(x float64) float64 {
+	t := max(x*(1-z.s), -1)
+	return math.Exp(log1px(t) * x)
+}
+
+func (z *zipf) draw(rng *rand.Rand) int64 {
+	for {
+		u := z.hN + rng.Float64()*(z.hX1-z.hN)
+		x := z.hInv(u)
+		k := math.Floor(x + 0.5)
+		k = min(max(k, 1), z.n)
+		if k-x <= z.threshold || u >= z.h(k+0.5)-math.Exp(-z.s*math.Log(k)) {
+			return int64(k) - 1
+		}
+	}
+}
+
+// expm1x is (e^x − 1)/x.
+func expm1x(x float64) float64 {
+	if math.Abs(x) > 1e-8 {
+		return math.Expm1(x) / x
+	}
+	return 1 + x/2*(1+x/3*(1+x/4))
+}
+
+// log1px is ln(1+x)/x.
+func log1px(x float64) float64 {
+	if math.Abs(x) > 1e-8 {
+		return math.Log1p(x) / x
+	}
+	return 1 - x*(0.5-x*(1.0/3-x/4))
+}

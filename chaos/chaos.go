@@ -1,0 +1,164 @@
+// Package chaos owns the vocabulary of faults: what a fault is, what it may act on,
+// and the proof that it landed and was healed. One file holds one fault; the registry
+// in registry.go is the only list of them. The package never starts a process or opens
+// a socket itself: it acts through a Surface, which the orchestrator provides.
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"shakedown/internal/units"
+)
+
+// A Fault is one way for a backend's surroundings to go wrong. It is data: it can be
+// printed, edited and replayed.
+type Fault interface {
+	// Kind is the name the fault is registered and written under, such as "latency".
+	Kind() string
+	// String says the fault in a few words, for a timeline: "latency 20ms on service→redis".
+	String() string
+	// Validate says what is wrong with the fault's own fields.
+	Validate() error
+	// Available says why the fault cannot act on this surface; it never acts. A fault that
+	// cannot act is an error, never a silent no-op.
+	Available(Surface) error
+	// Inject takes effect, proves the effect by observation and returns the undo.
+	// When it returns an error, it has undone what it did.
+	Inject(context.Context, Surface) (Injection, error)
+}
+
+// An Injection is a fault in force.
+type Injection interface {
+	// Landed says what was observed when the fault took effect.
+	Landed() Evidence
+	// Heal removes the effect, proves it gone, and says what the fault did to real traffic
+	// while it was in force. It is idempotent, and it is always called, also when the run is aborted.
+	Heal(context.Context) (Evidence, error)
+}
+
+// Evidence is one observation that a fault did what it says, or did not.
+type Evidence struct {
+	// What was looked at, such as "probe round trip on service-0→redis".
+	What string `json:"what"`
+	// Want and Got state the observation in Unit; both are zero where a number says nothing.
+	Want float64 `json:"want"`
+	Got  float64 `json:"got"`
+	Unit string  `json:"unit,omitempty"`
+	// Seen is false when the effect could not be observed; that makes a trial void.
+	Seen bool `json:"seen"`
+}
+
+func (e Evidence) String() string {
+	seen := "seen"
+	if !e.Seen {
+		seen = "NOT seen"
+	}
+	if e.Unit == "" {
+		return fmt.Sprintf("%s: %s", e.What, seen)
+	}
+	return fmt.Sprintf("%s: %.4g %s (asked for %.4g): %s", e.What, e.Got, e.Unit, e.Want, seen)
+}
+
+// A Surface is what faults may act on in one trial. The orchestrator implements it.
+type Surface interface {
+	// Links are the dependency edges with the given name. "service→redis" is the edge of every
+	// instance of the role "service"; "service-1→redis" is that of one. "->" may stand for "→".
+	Links(name string) []Link
+	// Processes are those with the given name: "redis", "service-1", or every instance of "service".
+	Processes(name string) []Process
+}
+
+// A Link is one dependency edge, from one service instance to one engine or backend,
+// and runs through the proxy.
+type Link interface {
+	// Name is the full name of the edge, "service-0→redis".
+	Name() string
+	// Shape puts an effect in force under the given id, on new and on live connections.
+	Shape(ctx context.Context, id string, e Effect) error
+	// Clear removes the effect with the given id; clearing an absent id is no error.
+	Clear(ctx context.Context, id string) error
+	// Probe sends a short message through the link's present plan to an echo inside the
+	// proxy and back. It gives up after the given time; that is not an error, but Probe.Lost.
+	Probe(ctx context.Context, giveUp time.Duration) (Probe, error)
+	// Counters are cumulative since the link was made.
+	Counters(ctx context.Context) (Counters, error)
+}
+
+// Direction says which bytes of a connection an effect touches.
+type Direction string
+
+// The directions of a link. The empty Direction means Both.
+const (
+	Both       Direction = ""
+	Upstream   Direction = "upstream"   // from the client to the server
+	Downstream Direction = "downstream" // from the server to the client
+)
+
+// An Effect is what the proxy does to the bytes of a link. Effects with different ids add up:
+// delays add, the smallest rate wins, and one hold holds.
+type Effect struct {
+	Direction Direction `json:"direction,omitempty"`
+	// Delay is added to every byte, per direction; Jitter spreads it uniformly over ±Jitter.
+	// Bytes are never reordered, and a delay never caps the bandwidth.
+	Delay  units.Duration `json:"delay,omitempty"`
+	Jitter units.Duration `json:"jitter,omitempty"`
+	// BytesPerSecond limits each connection, per direction; 0 is no limit.
+	BytesPerSecond int64 `json:"bytes_per_second,omitempty"`
+	// Hold keeps every byte, and delivers what it held when it is cleared.
+	Hold bool `json:"hold,omitempty"`
+	// Reset ends every live and new connection with a TCP RST.
+	Reset bool `json:"reset,omitempty"`
+	// Seed makes the jitter of each connection replay.
+	Seed uint64 `json:"seed,omitempty"`
+}
+
+// Probe is the outcome of one probe message.
+type Probe struct {
+	RoundTrip units.Duration `json:"round_trip"`
+	// Lost: no answer came back in the time given (the link holds).
+	Lost bool `json:"lost"`
+	// Reset: the connection was reset.
+	Reset bool `json:"reset"`
+	// BytesPerSecond is the rate at which the probe's payload crossed the link, one way.
+	BytesPerSecond float64 `json:"bytes_per_second"`
+}
+
+// Counters say what the proxy has done on one link, cumulatively.
+type Counters struct {
+	Connections   int64 `json:"connections"`
+	Open          int64 `json:"open"`
+	Resets        int64 `json:"resets"`         // connections ended by a Reset effect
+	DialFailures  int64 `json:"dial_failures"`  // the server could not be reached
+	BytesUp       int64 `json:"bytes_up"`       // delivered to the server
+	BytesDown     int64 `json:"bytes_down"`     // delivered to the client
+	Delayed       int64 `json:"delayed"`        // chunks that were delayed by an effect
+	DelayedMicros int64 `json:"delayed_micros"` // the sum of the delays they achieved, in µs
+	Held          int64 `json:"held"`           // chunks that met a hold
+	Throttled     int64 `json:"throttled"`      // chunks that waited for bandwidth
+}
+
+// A Process is an engine or a service instance that the run started.
+type Process interface {
+	Name() string
+	// Kill ends it with SIGKILL and returns once it is gone.
+	Kill(context.Context) error
+	// Start starts it again, with the same configuration and addresses, and returns once it is healthy.
+	Start(context.Context) error
+	// Pause and Resume are SIGSTOP and SIGCONT, to the process and all it started.
+	Pause(context.Context) error
+	Resume(context.Context) error
+	// State is what the kernel says of it now.
+	State(context.Context) (State, error)
+}
+
+// State is the state of a process as the kernel sees it.
+type State string
+
+// The states that faults distinguish.
+const (
+	Running State = "running"
+	Stopped State = "stopped"
+	Gone    State = "gone"
+)

@@ -1,0 +1,85 @@
+package chaos
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// kinds is the list of faults: adding one is one file and one line here.
+var kinds = []func() Fault{
+	func() Fault { return new(Latency) },
+	func() Fault { return new(Bandwidth) },
+	func() Fault { return new(Blackhole) },
+	func() Fault { return new(Reset) },
+	func() Fault { return new(Kill) },
+	func() Fault { return new(Pause) },
+}
+
+// Kinds are the names of every fault, in the order of the registry.
+func Kinds() []string {
+	names := make([]string, 0, len(kinds))
+	for _, make := range kinds {
+		names = append(names, make().Kind())
+	}
+	return names
+}
+
+// Faults is a list that is written as [{"kind": "latency", "link": …}, …].
+type Faults []Fault
+
+// MarshalJSON writes each fault with its kind first.
+func (fs Faults) MarshalJSON() ([]byte, error) {
+	parts := make([]json.RawMessage, 0, len(fs))
+	for _, f := range fs {
+		body, err := json.Marshal(f)
+		if err != nil {
+			return nil, fmt.Errorf("fault %s: %w", f.Kind(), err)
+		}
+		part := []byte(fmt.Sprintf(`{"kind":%q`, f.Kind()))
+		if inner := bytes.TrimPrefix(body, []byte("{")); !bytes.Equal(inner, []byte("}")) {
+			part = append(append(part, ','), inner...)
+		} else {
+			part = append(part, '}')
+		}
+		parts = append(parts, part)
+	}
+	return json.Marshal(parts)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes and refuses unknown kinds and fields.
+func (fs *Faults) UnmarshalJSON(data []byte) error {
+	var parts []map[string]json.RawMessage
+	if err := json.Unmarshal(data, &parts); err != nil {
+		return fmt.Errorf("faults: %w", err)
+	}
+	*fs = nil
+	for i, part := range parts {
+		var kind string
+		if err := json.Unmarshal(part["kind"], &kind); err != nil {
+			return fmt.Errorf("faults[%d]: needs a kind, one of %s", i, strings.Join(Kinds(), ", "))
+		}
+		delete(part, "kind")
+		at := slices.IndexFunc(kinds, func(f func() Fault) bool { return f().Kind() == kind })
+		if at < 0 {
+			return fmt.Errorf("faults[%d]: unknown kind %q; the kinds are %s", i, kind, strings.Join(Kinds(), ", "))
+		}
+		f := kinds[at]()
+		body, err := json.Marshal(part)
+		if err != nil {
+			return err
+		}
+		dec := json.NewDecoder(bytes.NewReader(body))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(f); err != nil {
+			return fmt.Errorf("faults[%d] (%s): %w", i, kind, err)
+		}
+		if err := f.Validate(); err != nil {
+			return fmt.Errorf("faults[%d] (%s): %w", i, kind, err)
+		}
+		*fs = append(*fs, f)
+	}
+	return nil
+}
