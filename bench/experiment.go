@@ -28,7 +28,9 @@ type Experiment struct {
 	Phases   []Phase   `json:"phases"`
 	// Columns are the deciding figures that the table of variants shows.
 	Columns []Column `json:"columns"`
-	Checks  []Check  `json:"checks"`
+	// Sweeps ask for the smallest variant, by its X, that is good enough: a pool size, say.
+	Sweeps []Sweep `json:"sweeps,omitempty"`
+	Checks []Check `json:"checks"`
 	_       struct{}
 }
 
@@ -53,6 +55,8 @@ type Variant struct {
 	Config    any    `json:"config,omitempty"`
 	Instances int    `json:"instances,omitempty"` // 0 means 1
 	Full      bool   `json:"full,omitempty"`      // left out by --quick
+	// X is the variant's place on the axis of a sweep, such as its pool size; 0 means that it has none.
+	X float64 `json:"x,omitempty"`
 }
 
 // A Level is one setting of the experiment's factor. What it sets replaces what the experiment says.
@@ -128,6 +132,27 @@ type Column struct {
 	Unit  string `json:"unit,omitempty"`
 	Of    Query  `json:"of"` // its Variant and Level are left empty: the row says them
 }
+
+// A Sweep asks, at every level, for the variant with the smallest X whose value of Of satisfies the bound.
+type Sweep struct {
+	Title string  `json:"title"` // "smallest pool with 99 % of 400/s within the SLO"
+	Unit  string  `json:"unit,omitempty"`
+	Of    Query   `json:"of"` // its Variant and Level are left empty
+	Rel   Rel     `json:"rel"`
+	Bound float64 `json:"bound"`
+	// Formula is what folklore would have answered: PerCore × cores + Plus.
+	Formula *Formula `json:"formula,omitempty"`
+}
+
+// A Formula is a rule of thumb in the number of cores.
+type Formula struct {
+	Name    string  `json:"name"` // "cores × 2 + spindles"
+	PerCore float64 `json:"per_core"`
+	Plus    float64 `json:"plus"`
+}
+
+// At is the formula's answer for a machine.
+func (f Formula) At(cores int) float64 { return f.PerCore*float64(cores) + f.Plus }
 
 // A Query asks one number of one trial.
 type Query struct {
