@@ -31,7 +31,7 @@ type Experiment struct {
 	// Sweeps ask for the smallest variant, by its X, that is good enough: a pool size, say.
 	Sweeps []Sweep `json:"sweeps,omitempty"`
 	Checks []Check `json:"checks"`
-	_       struct{}
+	_      struct{}
 }
 
 // EngineSpec asks for a real server, tuned for the question.
