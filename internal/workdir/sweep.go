@@ -1,0 +1,199 @@
+package workdir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"shakedown/internal/proc/procfs"
+)
+
+// Swept says what a sweep did.
+type Swept struct {
+	// Runs are the ids of the dead runs whose directories were removed.
+	Runs []string
+	// Processes are those that were ended, in words: "redis (pid 4711)".
+	Processes []string
+	// Faults are those that a dead run had not healed, with what undoes them: "clock set back: run chronyc makestep".
+	// What acted through the run's own processes ended with them.
+	Faults []string
+}
+
+// Sweep ends what dead runs left behind and removes their directories. A run is dead when its lock is free. It ends a
+// process only when the dead run's journal names its pid, start time and boot, when it carries the run's own marker in
+// its environment, or when it runs a program that the journal names in the run's directory. Sweeps may run at the
+// same time as each other and as new runs.
+func (r *Root) Sweep(ctx context.Context) (Swept, error) {
+	var swept Swept
+	claims, err := r.claim()
+	errs := []error{err}
+	for _, c := range claims {
+		errs = append(errs, c.clean(ctx, &swept))
+	}
+	return swept, errors.Join(errs...)
+}
+
+// claim is a dead run's directory, under the lock that its owner lost. lock is nil when the owner died before it made one.
+type claim struct {
+	id, dir string
+	lock    *os.File
+}
+
+func (r *Root) claim() ([]claim, error) {
+	unlock, err := r.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	dirs, err := os.ReadDir(r.work())
+	if err != nil {
+		return nil, fmt.Errorf("listing runs: %w", err)
+	}
+	var claims []claim
+	var errs []error
+	for _, d := range dirs {
+		if strings.HasPrefix(d.Name(), deadPrefix) { // its removal was cut short
+			errs = append(errs, os.RemoveAll(filepath.Join(r.work(), d.Name())))
+		}
+		if !d.IsDir() || !runID.MatchString(d.Name()) {
+			continue
+		}
+		c := claim{id: d.Name(), dir: filepath.Join(r.work(), d.Name())}
+		switch dead, err := c.take(); {
+		case err != nil:
+			errs = append(errs, err)
+		case dead:
+			claims = append(claims, c)
+		}
+	}
+	return claims, errors.Join(errs...)
+}
+
+// take locks the directory when its owner is dead. It is called under the root's lock.
+func (c *claim) take() (dead bool, err error) {
+	path := filepath.Join(c.dir, lockFile)
+	// A maker holds the root's lock until it holds this one: a directory without it has no maker any more. The sweep
+	// makes the lock, so that no other sweep claims the directory too.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // another sweep has just removed the directory
+	}
+	if err != nil {
+		return false, explain("claiming a dead run", path, err)
+	}
+	if err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return false, nil
+		}
+		return false, fmt.Errorf("locking %s: %w", path, err)
+	}
+	// Another sweep may have removed the directory between the opening and the locking.
+	mine, err1 := f.Stat()
+	now, err2 := os.Stat(path)
+	if err1 != nil || err2 != nil || !os.SameFile(mine, now) {
+		return false, f.Close()
+	}
+	c.lock = f
+	return true, nil
+}
+
+func (c *claim) clean(ctx context.Context, swept *Swept) error {
+	defer func() { _ = c.lock.Close() }()
+	l, err := readJournal(c.dir)
+	if err != nil {
+		return fmt.Errorf("run %s: %w", c.id, err)
+	}
+	ended, err := c.endAll(ctx, l)
+	swept.Processes = append(swept.Processes, ended...)
+	if err != nil {
+		return fmt.Errorf("run %s: %w", c.id, err)
+	}
+	for _, f := range l.faults {
+		swept.Faults = append(swept.Faults, f.Text+": "+f.Undo)
+	}
+	if err := remove(c.dir); err != nil {
+		return fmt.Errorf("run %s: removing its directory: %w", c.id, err)
+	}
+	swept.Runs = append(swept.Runs, c.id)
+	return nil
+}
+
+// endAll kills what is left of the run and returns once a look at all processes finds none.
+func (c *claim) endAll(ctx context.Context, l left) ([]string, error) {
+	var ended []string
+	told := map[int]bool{}
+	for {
+		live, err := c.find(l)
+		if err != nil || len(live) == 0 {
+			return ended, err
+		}
+		for _, st := range live {
+			if !told[st.PID] {
+				told[st.PID] = true
+				ended = append(ended, fmt.Sprintf("%s (pid %d)", st.Command, st.PID))
+			}
+			if err := kill(st); err != nil {
+				return ended, fmt.Errorf("ending %s (pid %d): %w", st.Command, st.PID, err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ended, fmt.Errorf("waiting for %s (pid %d) to end: %w", live[0].Command, live[0].PID, context.Cause(ctx))
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// find lists the live processes that the dead run left.
+func (c *claim) find(l left) ([]procfs.Stat, error) {
+	boot, err := procfs.BootID()
+	if err != nil {
+		return nil, err
+	}
+	all, err := procfs.All()
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(st procfs.Stat) bool {
+		return st.Gone() || st.PID == os.Getpid() || !c.owns(l, st, boot)
+	}), nil
+}
+
+func (c *claim) owns(l left, st procfs.Stat, boot string) bool {
+	for _, p := range l.procs {
+		if p.PID == st.PID && p.StartTicks == st.StartTicks && p.Boot == boot {
+			return true
+		}
+	}
+	if l.marker != "" && procfs.HasEnv(st.PID, l.marker) {
+		return true
+	}
+	// PostgreSQL's backends and Redis overwrite their environment with a title.
+	dir := procfs.Dir(st.PID)
+	return strings.HasPrefix(dir, c.dir+"/") && slices.Contains(l.exes, procfs.Exe(st.PID))
+}
+
+// kill ends exactly the process that was looked at: the descriptor holds on to it, so that a pid which was reused in
+// between is noticed (pidfd_open(2)).
+func kill(want procfs.Stat) error {
+	p, err := os.FindProcess(want.PID)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = p.Release() }()
+	if now, err := procfs.ReadStat(want.PID); err != nil || now.StartTicks != want.StartTicks {
+		return nil
+	}
+	if err := p.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}
