@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 )
 
@@ -57,6 +58,14 @@ type Env struct {
 
 // Name is the name of the instance, "service-0", by which links, processes and logs call it.
 func (e Env) Name() string { return InstanceName(e.Role, e.Instance) }
+
+// URL is the address of an engine or role, which the process needs and must have been told.
+func (e Env) URL(name string) (string, error) {
+	if u := e.URLs[name]; u != "" {
+		return u, nil
+	}
+	return "", fmt.Errorf("%s needs the address of %s, and was not told it", e.Name(), name)
+}
 
 // A Claim is a falsifiable sentence about a pattern, with its source. Checks decide it.
 type Claim struct {

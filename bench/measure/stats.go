@@ -17,3 +17,17 @@ func mean(xs []float64) float64 {
 	}
 	return sum / float64(len(xs))
 }
+
+// stat is a statistic of sorted values, of which there is at least one; its name has been validated.
+func stat(sorted []float64, name string) float64 {
+	switch name {
+	case "mean":
+		return mean(sorted)
+	case "max":
+		return sorted[len(sorted)-1]
+	case "min":
+		return sorted[0]
+	}
+	q := map[string]float64{"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}[name]
+	return nearestRank(sorted, q)
+}

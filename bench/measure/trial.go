@@ -2,6 +2,7 @@ package measure
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"sort"
 	"time"
@@ -23,9 +24,11 @@ type Trial struct {
 
 // New indexes the trial's data. It copies what it has to sort and leaves data as it is.
 func New(run record.Run, data record.Data) *Trial {
+	// A level that is no longer part of the experiment is the zero Level: what is common to all applies.
+	level, _ := run.Experiment.Level(data.Trial.Level)
 	t := &Trial{
 		data:     data,
-		workload: workloadAt(run.Experiment, data.Trial.Level),
+		workload: run.Experiment.WorkloadAt(level),
 		samples:  sorted(data.Samples, func(s bench.Sample) time.Duration { return s.Due }),
 		inFlight: sorted(data.InFlight, func(f record.InFlight) time.Duration { return f.At }),
 		spans:    sorted(data.Spans, func(s bench.Span) time.Duration { return s.Start }),
@@ -34,7 +37,7 @@ func New(run record.Run, data record.Data) *Trial {
 	}
 	for i := range t.series {
 		s := &t.series[i]
-		s.Points = sorted(s.Points, func(p record.Point) time.Duration { return p.At })
+		s.Points = sorted(finite(s.Points), func(p record.Point) time.Duration { return p.At })
 		if len(s.Points) > 0 && (t.scraped < 0 || s.Points[0].At < t.scraped) {
 			t.scraped = s.Points[0].At
 		}
@@ -42,14 +45,13 @@ func New(run record.Run, data record.Data) *Trial {
 	return t
 }
 
-// workloadAt is the workload in force at a level.
-func workloadAt(e bench.Experiment, level string) bench.Workload {
-	for _, l := range e.Levels {
-		if l.Name == level && l.Workload != nil {
-			return *l.Workload
-		}
+// finite leaves out the points that are no numbers, which some exporters give for what they do not know.
+func finite(points []record.Point) []record.Point {
+	odd := func(p record.Point) bool { return math.IsNaN(p.V) || math.IsInf(p.V, 0) }
+	if !slices.ContainsFunc(points, odd) {
+		return points
 	}
-	return e.Workload
+	return slices.DeleteFunc(slices.Clone(points), odd)
 }
 
 // sorted is xs in order of time; elements at the same time keep their order.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"shakedown/bench"
+	"shakedown/bench/arrival"
 	"shakedown/bench/record"
 )
 
@@ -18,38 +19,14 @@ type generator struct {
 	samples  []bench.Sample
 }
 
-// open makes arrivals at the phase's rate: equal gaps for Constant, a Poisson process by thinning for the others
-// (P. Lewis, G. Shedler, "Simulation of nonhomogeneous Poisson processes by thinning", 1979).
+// open makes the arrivals of the phase's own arrival process.
 func (g *generator) open(p bench.Phase, span record.PhaseSpan, capacity float64, b Behaviour) {
-	from, peak := p.Rate.At(capacity), p.Peak.At(capacity)
-	top := max(from, peak)
-	if top <= 0 {
-		return
+	process, err := arrival.New(p.Arrival, p.Rate.At(capacity), p.Peak.At(capacity), span.End-span.Start, g.rng.Uint64())
+	if err != nil {
+		panic("synth: phase " + p.Name + ": " + err.Error()) // the experiment of a test is wrong
 	}
-	length := (span.End - span.Start).Seconds()
-	for at := g.gap(p, top); at < length; at += g.gap(p, top) {
-		if p.Arrival == bench.Constant || g.rng.Float64()*top < rateAt(p.Arrival, from, peak, at/length) {
-			g.sample(span.Start+time.Duration(at*float64(time.Second)), b)
-		}
-	}
-}
-
-func (g *generator) gap(p bench.Phase, rate float64) float64 {
-	if p.Arrival == bench.Constant {
-		return 1 / rate
-	}
-	return g.rng.ExpFloat64() / rate
-}
-
-// rateAt is the rate at the fraction x of the phase.
-func rateAt(a bench.Arrival, from, peak, x float64) float64 {
-	switch {
-	case a == bench.Ramp:
-		return from + (peak-from)*x
-	case a == bench.Step && x >= 0.5, a == bench.Spike && x >= 0.4 && x < 0.6:
-		return peak
-	default:
-		return from
+	for due, ok := process.Next(); ok; due, ok = process.Next() {
+		g.sample(span.Start+due, b)
 	}
 }
 

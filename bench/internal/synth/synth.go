@@ -63,35 +63,25 @@ func (r *Recording) Load(i int) (record.Data, error) {
 func (r *Recording) Add(variant, level string, repeat int, behave map[string]Behaviour) *record.Data {
 	index := len(r.Trials)
 	e := r.Run.Experiment
-	phases, workload, closed := e.Phases, e.Workload, (*bench.Closed)(nil)
-	for _, l := range e.Levels {
-		if l.Name != level {
-			continue
-		}
-		if l.Phases != nil {
-			phases = l.Phases
-		}
-		if l.Workload != nil {
-			workload = *l.Workload
-		}
-		closed = l.Closed
+	at, ok := e.Level(level)
+	if !ok {
+		panic("synth: the experiment has no level " + level) // the test is wrong
 	}
 	d := &record.Data{Trial: record.Trial{
 		Index: index, Variant: variant, Level: level, Repeat: repeat, Seed: r.Run.Seed + uint64(index),
-		Status: record.Complete, Closed: closed != nil, Started: r.Run.Started,
+		Status: record.Complete, Closed: at.Closed != nil, Started: r.Run.Started,
 	}}
-	g := generator{workload: workload, rng: rand.New(rand.NewPCG(r.Run.Seed, uint64(index)))}
+	g := generator{workload: e.WorkloadAt(at), rng: rand.New(rand.NewPCG(r.Run.Seed, uint64(index)))}
 	var zero time.Duration
-	for _, p := range phases {
+	for _, p := range e.PhasesAt(at) {
 		b, ok := behave[p.Name]
 		if !ok {
 			b = Good()
 		}
-		users := cmp.Or(p.Closed, closed)
-		span := spanOf(p, zero, r.Run.CapacityPerS, users)
+		span := spanOf(p, zero, r.Run.CapacityPerS)
 		d.Trial.Phases = append(d.Trial.Phases, span)
-		if users != nil {
-			g.closed(span, *users, b)
+		if p.Closed != nil {
+			g.closed(span, *p.Closed, b)
 		} else {
 			g.open(p, span, r.Run.CapacityPerS, b)
 		}
@@ -110,12 +100,12 @@ func (r *Recording) Add(variant, level string, repeat int, behave map[string]Beh
 }
 
 // spanOf is the phase as it would have been run from the given moment on, with every fault seen to land.
-func spanOf(p bench.Phase, start time.Duration, capacity float64, users *bench.Closed) record.PhaseSpan {
+func spanOf(p bench.Phase, start time.Duration, capacity float64) record.PhaseSpan {
 	span := record.PhaseSpan{
 		Name: p.Name, Start: start, End: start + p.For.D(), RateS: p.Rate.At(capacity), Judged: p.Judged,
 	}
-	if users != nil {
-		span.RateS, span.Users = 0, users.Users
+	if p.Closed != nil {
+		span.RateS, span.Users = 0, p.Closed.Users
 	}
 	for _, f := range p.Faults {
 		seen := chaos.Evidence{What: "synthetic " + f.Kind(), Seen: true}

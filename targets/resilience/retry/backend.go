@@ -1,0 +1,106 @@
+package retry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/jackc/pgx/v5"
+
+	"shakedown/bench"
+	"shakedown/targets/serve"
+)
+
+const items = 1000
+
+// seed makes the table that the dependency reads.
+func seed(ctx context.Context, env bench.Env, _ json.RawMessage) error {
+	url, err := env.URL("postgres")
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	_, err = conn.Exec(ctx, fmt.Sprintf(`
+		drop table if exists shakedown_work;
+		create table shakedown_work (id bigint primary key, body text not null);
+		insert into shakedown_work select id, 'work ' || id from generate_series(0, %d) as id`, items-1))
+	return err
+}
+
+// backend is the dependency: a queue before a fixed number of workers, each of which holds one database connection.
+// A worker finishes what it took up, and takes up what is next in the queue, whether or not the caller still waits:
+// the caller's departure is not seen in the queue, which is what lets useless work displace useful work.
+type backend struct {
+	pool *serve.Pool
+	jobs chan *job
+	dep  *serve.Dependency
+}
+
+type job struct {
+	key  int64
+	done chan error
+}
+
+func newBackend(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.Service, error) {
+	config, err := serve.Decode[BackendConfig](raw)
+	if err != nil {
+		return nil, err
+	}
+	url, err := env.URL("postgres")
+	if err != nil {
+		return nil, err
+	}
+	s := serve.New(env)
+	pool, err := serve.NewPostgresPool(ctx, s, "postgres", url, serve.PoolOptions{Max: config.Slots, Min: config.Slots})
+	if err != nil {
+		return nil, err
+	}
+	b := &backend{pool: pool, jobs: make(chan *job, config.Queue), dep: s.Dependency("postgres")}
+	for n := range config.Slots {
+		s.Go(fmt.Sprintf("worker %d", n), b.work)
+	}
+	s.Handle("work", "GET /work/{key}", b.handle)
+	return s, nil
+}
+
+func (b *backend) handle(ctx context.Context, r *http.Request) (serve.Answer, error) {
+	key, err := serve.Key(r)
+	if err != nil {
+		return serve.Answer{}, err
+	}
+	j := &job{key: key, done: make(chan error, 1)}
+	select {
+	case b.jobs <- j:
+	default:
+		return serve.Answer{}, fmt.Errorf("%w: the queue is full", serve.ErrRefused)
+	}
+	select {
+	case err := <-j.done:
+		return serve.Answer{}, err
+	case <-ctx.Done():
+		return serve.Answer{}, ctx.Err()
+	}
+}
+
+func (b *backend) work(ctx context.Context) error {
+	for {
+		select {
+		case j := <-b.jobs:
+			j.done <- b.query(ctx, j.key)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (b *backend) query(ctx context.Context, key int64) error {
+	return b.dep.Do(ctx, func(ctx context.Context) error {
+		var body string
+		return b.pool.QueryRow(ctx, `select body from shakedown_work where id = $1`, key).Scan(&body)
+	})
+}

@@ -1,0 +1,136 @@
+package retry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+
+	"github.com/sony/gobreaker/v2"
+
+	"shakedown/bench"
+	"shakedown/targets/serve"
+)
+
+// errTurnedAway is the dependency's 503: it did no work.
+var errTurnedAway = errors.New("the dependency turned the call away")
+
+type service struct {
+	config  Config
+	url     string
+	client  *http.Client
+	dep     *serve.Dependency
+	budget  *budget
+	breaker *gobreaker.CircuitBreaker[struct{}]
+	rng     *rand.Rand
+}
+
+func newService(_ context.Context, env bench.Env, raw json.RawMessage) (bench.Service, error) {
+	config, err := serve.Decode[Config](raw)
+	if err != nil {
+		return nil, err
+	}
+	url, err := env.URL("backend")
+	if err != nil {
+		return nil, err
+	}
+	s := serve.New(env)
+	svc := &service{
+		config: config,
+		url:    url,
+		client: newClient(s),
+		dep:    s.Dependency("backend"),
+		budget: newBudget(config.BudgetRatio, config.BudgetBurst),
+		rng:    s.Rand("backoff"),
+	}
+	if config.Policy == "breaker" {
+		state := s.Breaker("backend")
+		svc.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+			Name:          "backend",
+			Timeout:       config.BreakerOpen.D(),
+			ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= config.BreakerFailures },
+			OnStateChange: func(_ string, _, to gobreaker.State) { state.Set(serve.BreakerState(to.String())) },
+		})
+	}
+	s.Ready("backend", serve.AnswersReady(url))
+	s.Handle("order", "GET /order/{key}", svc.order)
+	return s, nil
+}
+
+// newClient keeps every connection it has made: the cost of connecting again after a time-out is part of the experiment,
+// that of a small idle pool is not.
+func newClient(s *serve.Server) *http.Client {
+	transport := &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true}
+	s.OnStop("http client", func(context.Context) error {
+		transport.CloseIdleConnections()
+		return nil
+	})
+	return &http.Client{Transport: transport}
+}
+
+func (s *service) order(ctx context.Context, r *http.Request) (serve.Answer, error) {
+	s.budget.earn()
+	var err error
+	for n := range s.config.Attempts {
+		if n > 0 {
+			if s.config.Policy == "budget" && !s.budget.spend() {
+				break
+			}
+			if sleep(ctx, s.config.wait(n-1, s.rng)) != nil {
+				return serve.Answer{}, ctx.Err()
+			}
+		}
+		if err = s.attempt(ctx, r.PathValue("key")); err == nil {
+			return serve.Answer{Flags: retried(n)}, nil
+		}
+		if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+			return serve.Answer{}, fmt.Errorf("%w: %w", serve.ErrRefused, err)
+		}
+	}
+	return serve.Answer{}, err
+}
+
+func retried(n int) bench.Flags {
+	if n > 0 {
+		return bench.Retried
+	}
+	return 0
+}
+
+func (s *service) attempt(ctx context.Context, key string) error {
+	if s.breaker == nil {
+		return s.call(ctx, key)
+	}
+	_, err := s.breaker.Execute(func() (struct{}, error) { return struct{}{}, s.call(ctx, key) })
+	return err
+}
+
+func (s *service) call(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout.D())
+	defer cancel()
+	return s.dep.Do(ctx, func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/work/"+key, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := s.client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			return err
+		}
+		switch resp.StatusCode {
+		case http.StatusOK:
+			return nil
+		case http.StatusServiceUnavailable:
+			return errTurnedAway
+		default:
+			return fmt.Errorf("the dependency answered %s", resp.Status)
+		}
+	})
+}
