@@ -1,0 +1,25 @@
+// Package catalog is the table of contents: every pattern, in catalog order, one line each. Only the commands import
+// it; a pattern knows nothing of the others.
+package catalog
+
+import (
+	"shakedown/bench"
+	"shakedown/targets/cache/aside"
+	"shakedown/targets/db/pooling"
+	"shakedown/targets/resilience/breaker"
+	"shakedown/targets/resilience/degradation"
+	"shakedown/targets/resilience/retry"
+	"shakedown/targets/resilience/timeout"
+)
+
+// Patterns are all patterns, in catalog order.
+func Patterns() []bench.Pattern {
+	return []bench.Pattern{
+		pooling.Pattern,
+		aside.Pattern,
+		breaker.Pattern,
+		retry.Pattern,
+		degradation.Pattern,
+		timeout.Pattern,
+	}
+}
