@@ -19,24 +19,24 @@ func appendLines[T any](b []byte, values []T) ([]byte, error) {
 	return b, nil
 }
 
-// readLines reads what appendLines writes. A last line without its newline is torn and dropped; any other line that
-// does not parse is an error with its offset.
-func readLines[T any](b []byte) (values []T, torn bool, err error) {
+// readLines reads what appendLines writes. A last line without its newline is torn and dropped: whole is the length of
+// what comes before. Any other line that does not parse is an error with its offset.
+func readLines[T any](b []byte) (values []T, whole int, err error) {
 	for off := 0; off < len(b); {
-		line, _, whole := bytes.Cut(b[off:], []byte{'\n'})
-		if !whole {
-			return values, true, nil
+		line, _, ended := bytes.Cut(b[off:], []byte{'\n'})
+		if !ended {
+			return values, off, nil
 		}
 		var v T
 		dec := json.NewDecoder(bytes.NewReader(line))
 		if err := dec.Decode(&v); err != nil {
-			return nil, false, fmt.Errorf("offset %d: %w", off, err)
+			return nil, 0, fmt.Errorf("offset %d: %w", off, err)
 		}
 		if _, err := dec.Token(); err != io.EOF {
-			return nil, false, fmt.Errorf("offset %d: more than one value on a line", off)
+			return nil, 0, fmt.Errorf("offset %d: more than one value on a line", off)
 		}
 		values = append(values, v)
 		off += len(line) + 1
 	}
-	return values, false, nil
+	return values, len(b), nil
 }

@@ -33,14 +33,19 @@ var suffixes = map[string][]string{
 	"gauge":     {""},
 }
 
-// familyOf is the family that a series belongs to. A counter that is not called _total, a type that OpenMetrics does not
-// know and the like are of type unknown there.
+// familyOf is the family that a series belongs to.
 func familyOf(s Series) family {
 	for _, suffix := range suffixes[s.Type] {
 		if name, ok := strings.CutSuffix(s.Name, suffix); ok && name != "" {
 			return family{name: name, kind: s.Type}
 		}
 	}
+	return lone(s)
+}
+
+// lone is a family of type unknown for a series that OpenMetrics has no better one for: a counter that is not called
+// _total, a type that it does not know, a family's name that is taken.
+func lone(s Series) family {
 	f := family{name: s.Name, kind: "unknown"}
 	if s.Type != "untyped" {
 		f.was = s.Type
@@ -48,15 +53,20 @@ func familyOf(s Series) family {
 	return f
 }
 
-// families groups series, in order of name and labels. A name that two types claim goes to the first.
+// families groups series, in order of name and labels. Series of one name have one type: the first's.
 func families(series []Series) []*family {
+	taken := map[string]bool{}
+	for _, s := range series {
+		taken[s.Name] = true
+	}
 	byName := map[string]*family{}
 	for _, s := range series {
 		f := familyOf(s)
-		if have, ok := byName[f.name]; ok && (have.kind != f.kind || have.was != f.was) {
-			f = family{name: s.Name, kind: "unknown", was: s.Type}
-		}
 		have, ok := byName[f.name]
+		if f.name != s.Name && (taken[f.name] || ok && have.kind != f.kind) {
+			f = lone(s)
+			have, ok = byName[f.name]
+		}
 		if !ok {
 			have = &f
 			byName[f.name] = have

@@ -118,7 +118,7 @@ func (r *Recording) Load(i int) (Data, error) {
 	l := loader{dir: r.trials[i], d: Data{Trial: t, Truncated: t.Status == Truncated}}
 	for _, part := range []struct {
 		name string
-		read func([]byte) (torn bool, err error)
+		read func([]byte) (whole int, err error)
 	}{
 		{samplesFile, l.samples}, {inFlightFile, l.inFlight}, {eventsFile, l.events}, {spansFile, l.spans}, {seriesFile, l.series},
 	} {
@@ -135,7 +135,7 @@ type loader struct {
 }
 
 // file reads one file. One that is not there is empty: not every trial has spans or series.
-func (l *loader) file(name string, read func([]byte) (bool, error)) error {
+func (l *loader) file(name string, read func([]byte) (whole int, err error)) error {
 	path := filepath.Join(l.dir, name)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -147,44 +147,45 @@ func (l *loader) file(name string, read func([]byte) (bool, error)) error {
 	if err != nil {
 		return fmt.Errorf("reading the trial's data: %w", err)
 	}
-	torn, err := read(b)
+	whole, err := read(b)
 	if err != nil {
 		return fmt.Errorf("%s is damaged: %w", path, err)
 	}
+	torn := whole < len(b) || len(b) == 0 && filepath.Ext(name) == ".bin" // those start with a magic number
 	if torn && l.d.Trial.Status == Complete {
-		return fmt.Errorf("%s is damaged: offset %d: it ends early, though the trial was completed", path, len(b))
+		return fmt.Errorf("%s is damaged: offset %d: it ends early, though the trial was completed", path, whole)
 	}
 	l.d.Truncated = l.d.Truncated || torn
 	return nil
 }
 
-func (l *loader) samples(b []byte) (torn bool, err error) {
-	torn, err = readSegments(b, samplesKind, func(count int, raw []byte) (err error) {
+func (l *loader) samples(b []byte) (whole int, err error) {
+	whole, err = readSegments(b, samplesKind, func(count int, raw []byte) (err error) {
 		l.d.Samples, err = readSamples(l.d.Samples, count, raw)
 		return err
 	})
 	slices.SortStableFunc(l.d.Samples, func(a, b bench.Sample) int { return cmp.Compare(a.Seq, b.Seq) })
-	return torn, err
+	return whole, err
 }
 
-func (l *loader) inFlight(b []byte) (torn bool, err error) {
+func (l *loader) inFlight(b []byte) (whole int, err error) {
 	return readSegments(b, inFlightKind, func(count int, raw []byte) (err error) {
 		l.d.InFlight, err = readInFlight(l.d.InFlight, count, raw)
 		return err
 	})
 }
 
-func (l *loader) events(b []byte) (torn bool, err error) {
-	l.d.Events, torn, err = readLines[Event](b)
-	return torn, err
+func (l *loader) events(b []byte) (whole int, err error) {
+	l.d.Events, whole, err = readLines[Event](b)
+	return whole, err
 }
 
-func (l *loader) spans(b []byte) (torn bool, err error) {
-	l.d.Spans, torn, err = readLines[bench.Span](b)
-	return torn, err
+func (l *loader) spans(b []byte) (whole int, err error) {
+	l.d.Spans, whole, err = readLines[bench.Span](b)
+	return whole, err
 }
 
-func (l *loader) series(b []byte) (torn bool, err error) {
+func (l *loader) series(b []byte) (whole int, err error) {
 	l.d.Series, err = readSeries(bytes.NewReader(b), l.d.Trial.Started)
-	return false, err
+	return len(b), err
 }

@@ -178,7 +178,7 @@ func TestDamageIsAnErrorThatNamesFileAndPlace(t *testing.T) {
 		"a line of events that is no JSON": {eventsFile, func(b []byte) []byte { return append([]byte("{]\n"), b...) }, "offset 0"},
 		"two events on a line":             {eventsFile, func(b []byte) []byte { return append([]byte("{}{}\n"), b...) }, "offset 0"},
 		"events of a complete trial end":   {eventsFile, cut, "offset"},
-		"a span that is no JSON":           {spansFile, func(b []byte) []byte { return append(b, "x\n"...) }, "offset 8"},
+		"a span that is no JSON":           {spansFile, func(b []byte) []byte { return append([]byte("{}\nx\n"), b...) }, "offset 3"},
 		"series cut short":                 {seriesFile, cut, "EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {

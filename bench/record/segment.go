@@ -124,60 +124,61 @@ func cause(err error) error {
 	return err
 }
 
-// readSegments calls row with the columns of each whole segment of a segment file, whose content b is. torn is true
-// when the file ends within a segment, or with one whose payload does not check. Errors name the offset.
-func readSegments(b []byte, kind segmentKind, rows func(count int, raw []byte) error) (torn bool, err error) {
+// readSegments calls rows with the columns of each segment of a segment file, whose content b is. whole is the length
+// of what is whole: less than all when the file ends within a segment, or with one whose payload does not check. Errors
+// name the offset.
+func readSegments(b []byte, kind segmentKind, rows func(count int, raw []byte) error) (whole int, err error) {
 	magic := kind.magic()
 	if len(b) < magicLen {
 		if string(b) != string(magic[:len(b)]) {
-			return false, errors.New("offset 0: not a file of this kind")
+			return 0, errors.New("offset 0: not a file of this kind")
 		}
-		return true, nil
+		return 0, nil
 	}
 	if string(b[:magicLen-1]) != string(kind) {
-		return false, errors.New("offset 0: not a file of this kind")
+		return 0, errors.New("offset 0: not a file of this kind")
 	}
 	if v := b[magicLen-1]; v != fileFormat {
-		return false, fmt.Errorf("offset %d: format %d; this shakedown reads format %d", magicLen-1, v, fileFormat)
+		return 0, fmt.Errorf("offset %d: format %d; this shakedown reads format %d", magicLen-1, v, fileFormat)
 	}
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxRaw))
 	if err != nil {
-		return false, fmt.Errorf("starting decompression: %w", err)
+		return 0, fmt.Errorf("starting decompression: %w", err)
 	}
 	defer dec.Close()
 	var raw []byte
 	for off := magicLen; off < len(b); {
 		rest := b[off:]
 		if len(rest) < headerLen {
-			return true, nil
+			return off, nil
 		}
 		head, err := parseHeader(rest)
 		if err != nil {
-			return false, fmt.Errorf("offset %d: %w", off, err)
+			return 0, fmt.Errorf("offset %d: %w", off, err)
 		}
 		if int64(len(rest)) < headerLen+int64(head.payload) {
-			return true, nil
+			return off, nil
 		}
 		payload := rest[headerLen : headerLen+head.payload]
 		next := off + headerLen + head.payload
 		if crc32.Checksum(payload, castagnoli) != head.crc {
 			if next == len(b) {
-				return true, nil // the last one: torn by a machine that stopped before its disk had all
+				return off, nil // the last one: torn by a machine that stopped before its disk had all
 			}
-			return false, fmt.Errorf("offset %d: the segment's checksum does not match", off)
+			return 0, fmt.Errorf("offset %d: the segment's checksum does not match", off)
 		}
 		if raw, err = dec.DecodeAll(payload, raw[:0]); err != nil {
-			return false, fmt.Errorf("offset %d: decompressing: %w", off, err)
+			return 0, fmt.Errorf("offset %d: decompressing: %w", off, err)
 		}
 		if len(raw) != head.raw {
-			return false, fmt.Errorf("offset %d: segment has %d bytes, its header says %d", off, len(raw), head.raw)
+			return 0, fmt.Errorf("offset %d: segment has %d bytes, its header says %d", off, len(raw), head.raw)
 		}
 		if err := rows(head.count, raw); err != nil {
-			return false, fmt.Errorf("offset %d: %w", off, err)
+			return 0, fmt.Errorf("offset %d: %w", off, err)
 		}
 		off = next
 	}
-	return false, nil
+	return len(b), nil
 }
 
 type segmentHeader struct {
