@@ -85,7 +85,7 @@ func (in *processInjection) Heal(ctx context.Context) (Evidence, error) {
 	return in.after, nil
 }
 
-// restore undoes the fault on each process that is not running, and waits until it runs.
+// restore undoes the fault on each process that needs it, and waits until it runs.
 func (in *processInjection) restore(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	var errs []error
@@ -102,7 +102,8 @@ func (in *processInjection) restoreOne(ctx context.Context, p Process) error {
 	if err != nil {
 		return fmt.Errorf("state of %s: %w", p.Name(), err)
 	}
-	if st != Running {
+	// A stop may not show yet when the injection failed half-way, and continuing twice does no harm.
+	if st != Running || in.during == Stopped {
 		if err := in.undo(p, ctx); err != nil {
 			return fmt.Errorf("%s: %w", p.Name(), err)
 		}
