@@ -1,0 +1,429 @@
+package serve_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"go.uber.org/goleak"
+
+	"shakedown/bench"
+	"shakedown/internal/clock"
+	"shakedown/targets/serve"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var env = bench.Env{Pattern: "toy/toy", Role: "service", Seed: 7}
+
+var quiet = serve.Logger(slog.New(slog.DiscardHandler))
+
+// started is a server in this process, with its base URL and the way to stop it.
+type started struct {
+	url  string
+	stop func() error
+}
+
+func start(t *testing.T, s *serve.Server) started {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, ln) }()
+	stop := sync.OnceValue(func() error {
+		cancel()
+		http.DefaultClient.CloseIdleConnections()
+		return <-served
+	})
+	t.Cleanup(func() { _ = stop() })
+	return started{"http://" + ln.Addr().String(), stop}
+}
+
+func (s started) get(t *testing.T, path string) (*http.Response, string) {
+	t.Helper()
+	res, err := http.Get(s.url + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(body)
+}
+
+// metric is the value of the one series with the given name and labels, "name{a=1,b=2}", or −1 when there is none.
+func (s started) metric(t *testing.T, series string) float64 {
+	t.Helper()
+	_, body := s.get(t, "/metrics")
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
+	if err != nil {
+		t.Fatalf("/metrics does not parse: %v", err)
+	}
+	name, labels, _ := strings.Cut(strings.TrimSuffix(series, "}"), "{")
+	for _, m := range families[name].GetMetric() {
+		var have []string
+		for _, l := range m.GetLabel() {
+			have = append(have, l.GetName()+"="+l.GetValue())
+		}
+		if strings.Join(have, ",") != labels {
+			continue
+		}
+		switch {
+		case m.Counter != nil:
+			return m.Counter.GetValue()
+		case m.Histogram != nil:
+			return float64(m.Histogram.GetSampleCount())
+		default:
+			return m.Gauge.GetValue()
+		}
+	}
+	return -1
+}
+
+func TestAnswersAndErrorsBecomeStatusHeadersAndOutcomes(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		answer  serve.Answer
+		err     error
+		status  int
+		outcome string            // of shakedown_requests_total
+		headers map[string]string // all of Shakedown-…
+		body    string
+	}{
+		{name: "zero answer is ok", status: 200, outcome: "ok"},
+		{name: "bytes", answer: serve.Answer{Body: []byte("raw")}, status: 200, outcome: "ok", body: "raw"},
+		{name: "text", answer: serve.Answer{Body: "text"}, status: 200, outcome: "ok", body: "text"},
+		{name: "json", answer: serve.Answer{Body: map[string]int{"n": 1}}, status: 200, outcome: "ok", body: `{"n":1}`},
+		{name: "unencodable", answer: serve.Answer{Body: func() {}}, status: 500, outcome: "failed"},
+		{
+			name: "flags and value", answer: serve.Answer{Flags: bench.Hit | bench.Stale, Value: -12}, status: 200, outcome: "ok",
+			headers: map[string]string{"Shakedown-Flags": "hit,stale", "Shakedown-Value": "-12"},
+		},
+		{
+			name: "degraded", answer: serve.Answer{Outcome: bench.Degraded}, status: 200, outcome: "degraded",
+			headers: map[string]string{"Shakedown-Outcome": "degraded"},
+		},
+		{
+			name: "refused answer", answer: serve.Answer{Outcome: bench.Refused}, status: 503, outcome: "refused",
+			headers: map[string]string{"Shakedown-Outcome": "refused"},
+		},
+		{
+			name: "refused error", err: errors.Join(errors.New("breaker open"), serve.ErrRefused), status: 503, outcome: "refused",
+			headers: map[string]string{"Shakedown-Outcome": "refused"},
+		},
+		{name: "failed answer", answer: serve.Answer{Outcome: bench.Failed}, status: 500, outcome: "failed"},
+		{name: "deadline", err: context.DeadlineExceeded, status: 504, outcome: "unsure"},
+		{name: "socket time-out", err: &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, status: 504, outcome: "unsure"},
+		{name: "bad request", err: serve.ErrBadRequest, status: 400, outcome: "failed"},
+		{name: "other error", err: errors.New("broken"), status: 500, outcome: "failed", body: "broken\n"},
+		{
+			name: "flags survive an error", answer: serve.Answer{Flags: bench.Retried, Value: 1}, err: errors.New("broken"),
+			status: 500, outcome: "failed", headers: map[string]string{"Shakedown-Flags": "retried"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := serve.New(env, quiet)
+			s.Handle("op", "GET /op", func(context.Context, *http.Request) (serve.Answer, error) { return tt.answer, tt.err })
+			svc := start(t, s)
+			res, body := svc.get(t, "/op")
+			if res.StatusCode != tt.status {
+				t.Errorf("status is %d, want %d", res.StatusCode, tt.status)
+			}
+			for _, h := range []string{serve.HeaderOutcome, serve.HeaderFlags, serve.HeaderValue} {
+				if got := res.Header.Get(h); got != tt.headers[h] {
+					t.Errorf("%s is %q, want %q", h, got, tt.headers[h])
+				}
+			}
+			if tt.body != "" && body != tt.body {
+				t.Errorf("body is %q, want %q", body, tt.body)
+			}
+			if n := svc.metric(t, "shakedown_requests_total{op=op,outcome="+tt.outcome+"}"); n != 1 {
+				t.Errorf("counted %v requests as %s, want 1", n, tt.outcome)
+			}
+			if n := svc.metric(t, "shakedown_request_seconds{op=op}"); n != 1 {
+				t.Errorf("timed %v requests, want 1", n)
+			}
+		})
+	}
+}
+
+func TestAPanicIsCountedAndTheServiceLivesOn(t *testing.T) {
+	s := serve.New(env, quiet)
+	s.Handle("op", "GET /op", func(context.Context, *http.Request) (serve.Answer, error) { panic("oh") })
+	svc := start(t, s)
+	if res, _ := svc.get(t, "/op"); res.StatusCode != http.StatusInternalServerError {
+		t.Errorf("status is %d, want 500", res.StatusCode)
+	}
+	if n := svc.metric(t, "shakedown_panics_total{op=op}"); n != 1 {
+		t.Errorf("counted %v panics, want 1", n)
+	}
+	if n := svc.metric(t, "shakedown_in_flight_requests"); n != 0 {
+		t.Errorf("%v requests are in flight, want none", n)
+	}
+}
+
+func TestAKeyIsTheNumberInThePath(t *testing.T) {
+	s := serve.New(env, quiet)
+	s.Handle("op", "GET /item/{key}", func(_ context.Context, r *http.Request) (serve.Answer, error) {
+		key, err := serve.Key(r)
+		return serve.Answer{Value: key}, err
+	})
+	svc := start(t, s)
+	if res, _ := svc.get(t, "/item/42"); res.Header.Get(serve.HeaderValue) != "42" {
+		t.Errorf("the key of /item/42 is %q", res.Header.Get(serve.HeaderValue))
+	}
+	if res, _ := svc.get(t, "/item/x"); res.StatusCode != http.StatusBadRequest {
+		t.Errorf("a key that is no number answers %d, want 400", res.StatusCode)
+	}
+}
+
+func TestReadinessNamesTheCheckThatFails(t *testing.T) {
+	down := errors.New("connection refused")
+	s := serve.New(env, quiet)
+	s.Ready("good", func(context.Context) error { return nil })
+	s.Ready("database", func(context.Context) error { return down })
+	svc := start(t, s)
+	res, body := svc.get(t, "/readyz")
+	if res.StatusCode != http.StatusServiceUnavailable || body != "database: connection refused\n" {
+		t.Errorf("/readyz is %d %q", res.StatusCode, body)
+	}
+	if res, _ := svc.get(t, "/healthz"); res.StatusCode != http.StatusOK {
+		t.Errorf("a service that is not ready is live, yet /healthz answers %d", res.StatusCode)
+	}
+	if err := serve.AnswersReady(svc.url + "/")(t.Context()); err == nil || !strings.Contains(err.Error(), "database") {
+		t.Errorf("AnswersReady says %v", err)
+	}
+}
+
+func TestStoppingLetsRequestsInFlightFinish(t *testing.T) {
+	inside, proceed := make(chan struct{}), make(chan struct{})
+	s := serve.New(env, quiet, serve.Drain(time.Minute))
+	s.Handle("op", "GET /op", func(context.Context, *http.Request) (serve.Answer, error) {
+		close(inside)
+		<-proceed
+		return serve.Answer{Body: "done"}, nil
+	})
+	s.Ready("proceed", func(context.Context) error { return nil })
+	svc := start(t, s)
+	answer := make(chan string, 1)
+	go func() {
+		res, err := http.Get(svc.url + "/op")
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		defer func() { _ = res.Body.Close() }()
+		body, _ := io.ReadAll(res.Body)
+		answer <- string(body)
+	}()
+	<-inside
+	stopped := make(chan error, 1)
+	go func() { stopped <- svc.stop() }()
+	close(proceed)
+	if got := <-answer; got != "done" {
+		t.Errorf("the request in flight got %q", got)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+}
+
+func TestStoppingEndsHandlersThatHeedTheirContextAndNamesThoseThatDoNot(t *testing.T) {
+	release := make(chan struct{})
+	for _, tt := range []struct {
+		name string
+		wait func(context.Context)
+		want string
+	}{
+		{"heeds", func(ctx context.Context) { <-ctx.Done() }, ""},
+		{"ignores", func(context.Context) { <-release }, "1 handlers did not end"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inside := make(chan struct{})
+			s := serve.New(env, quiet, serve.Drain(50*time.Millisecond))
+			s.Handle("op", "GET /op", func(ctx context.Context, _ *http.Request) (serve.Answer, error) {
+				close(inside)
+				tt.wait(ctx)
+				return serve.Answer{}, nil
+			})
+			svc := start(t, s)
+			asked := make(chan struct{})
+			go func() {
+				defer close(asked)
+				if res, err := http.Get(svc.url + "/op"); err == nil {
+					_ = res.Body.Close()
+				}
+			}()
+			<-inside
+			err := svc.stop()
+			<-asked
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("stopping says %v, want %q", err, tt.want)
+			}
+		})
+	}
+	close(release)
+}
+
+func TestBackgroundWorkStopsWithTheServiceAndCleanUpsRunLastFirst(t *testing.T) {
+	var order []string
+	s := serve.New(env, quiet)
+	s.OnStop("first", func(context.Context) error { order = append(order, "first"); return nil })
+	s.OnStop("second", func(context.Context) error { order = append(order, "second"); return errors.New("stuck") })
+	s.Go("refresher", func(ctx context.Context) error {
+		<-ctx.Done()
+		order = append(order, "refresher")
+		return ctx.Err()
+	})
+	err := start(t, s).stop()
+	if err == nil || err.Error() != "closing second: stuck" {
+		t.Errorf("stopping says %v", err)
+	}
+	if got := strings.Join(order, " "); got != "refresher second first" {
+		t.Errorf("order is %s", got)
+	}
+}
+
+func TestBackgroundWorkThatFailsStopsTheService(t *testing.T) {
+	s := serve.New(env, quiet)
+	s.Go("relay", func(context.Context) error { return errors.New("lost its connection") })
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Serve(t.Context(), ln); err == nil || err.Error() != "background work relay: lost its connection" {
+		t.Errorf("Serve says %v", err)
+	}
+}
+
+func TestSpansAreLinesOfTheSharedClock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "spans.ndjson")
+	before := clock.Now()
+	for instance := range 2 {
+		s := serve.New(bench.Env{Role: "service", Instance: instance, Spans: path}, quiet)
+		svc := start(t, s)
+		var wg sync.WaitGroup
+		for key := range int64(50) {
+			wg.Go(func() { s.Span("rebuild:hot", key)(float64(key) / 2) })
+		}
+		wg.Wait()
+		if err := svc.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	seen := map[string]int{}
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		var span bench.Span
+		if err := json.Unmarshal(lines.Bytes(), &span); err != nil {
+			t.Fatalf("line %q: %v", lines.Text(), err)
+		}
+		seen[span.Instance]++
+		if span.Start < before || span.End < span.Start || span.End > clock.Now() || span.Value != float64(span.Key)/2 {
+			t.Errorf("span %+v is wrong", span)
+		}
+	}
+	if seen["service-0"] != 50 || seen["service-1"] != 50 {
+		t.Errorf("spans by instance: %v, want 50 of each", seen)
+	}
+}
+
+func TestSpansThatCannotBeWrittenAreAnErrorAtTheEnd(t *testing.T) {
+	s := serve.New(bench.Env{Spans: filepath.Join(t.TempDir(), "no", "such", "dir")}, quiet)
+	s.Span("kind", 1)(0)
+	if err := start(t, s).stop(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Serve says %v", err)
+	}
+	serve.New(env).Span("kind", 1)(0) // without a file, nothing happens
+}
+
+func TestRandomnessReplaysAndStreamsDiffer(t *testing.T) {
+	draw := func(seed uint64, role string, instance int, stream string) uint64 {
+		return serve.New(bench.Env{Seed: seed, Role: role, Instance: instance}).Rand(stream).Uint64()
+	}
+	base := draw(1, "service", 0, "jitter")
+	if again := draw(1, "service", 0, "jitter"); again != base {
+		t.Errorf("drew %d, then %d", base, again)
+	}
+	for name, other := range map[string]uint64{
+		"seed": draw(2, "service", 0, "jitter"), "role": draw(1, "backend", 0, "jitter"),
+		"instance": draw(1, "service", 1, "jitter"), "stream": draw(1, "service", 0, "keys"),
+	} {
+		if other == base {
+			t.Errorf("another %s draws the same number", name)
+		}
+	}
+}
+
+func TestInstrumentsCount(t *testing.T) {
+	s := serve.New(env, quiet)
+	dep := s.Dependency("db")
+	for _, err := range []error{nil, errors.New("x"), context.DeadlineExceeded, serve.ErrRefused} {
+		if got := dep.Do(t.Context(), func(context.Context) error { return err }); !errors.Is(got, err) {
+			t.Errorf("Do returned %v, want %v", got, err)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := dep.Do(ended, func(context.Context) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("an attempt under an ended context returned %v", err)
+	}
+	breaker := s.Breaker("db")
+	breaker.Set(serve.BreakerClosed)
+	breaker.Set(serve.BreakerOpen)
+	breaker.Set(serve.BreakerOpen)
+	cache := s.Cache("items")
+	cache.Hit()
+	cache.Miss()
+	cache.Rebuild()
+	s.PoolStats("workers", func() serve.PoolStats { return serve.PoolStats{InUse: 2, Max: 3, Waiting: 4, AcquireTime: time.Second} })
+	svc := start(t, s)
+	for series, want := range map[string]float64{
+		"shakedown_dependency_attempts_total{dependency=db}":            4,
+		"shakedown_dependency_seconds{dependency=db}":                   4,
+		"shakedown_dependency_errors_total{dependency=db,kind=timeout}": 1,
+		"shakedown_dependency_errors_total{dependency=db,kind=refused}": 1,
+		"shakedown_dependency_errors_total{dependency=db,kind=other}":   1,
+		"shakedown_breaker_state{breaker=db,state=open}":                1,
+		"shakedown_breaker_state{breaker=db,state=closed}":              0,
+		"shakedown_breaker_transitions_total{breaker=db,to=open}":       1,
+		"shakedown_cache_hits_total{cache=items}":                       1,
+		"shakedown_cache_misses_total{cache=items}":                     1,
+		"shakedown_cache_rebuilds_total{cache=items}":                   1,
+		"shakedown_pool_in_use{pool=workers}":                           2,
+		"shakedown_pool_idle{pool=workers}":                             0,
+		"shakedown_pool_max{pool=workers}":                              3,
+		"shakedown_pool_waiting{pool=workers}":                          4,
+		"shakedown_pool_acquire_seconds_total{pool=workers}":            1,
+	} {
+		if got := svc.metric(t, series); got != want {
+			t.Errorf("%s is %v, want %v", series, got, want)
+		}
+	}
+	if rss := svc.metric(t, "process_resident_memory_bytes"); rss <= 0 {
+		t.Errorf("the process's own memory is %v", rss)
+	}
+}
