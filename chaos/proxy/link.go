@@ -222,13 +222,13 @@ func (l *Link) carry(c *conn) {
 
 // close ends every connection with a RST, because a FIN would tell that a cut stream was whole, and waits.
 func (l *Link) close() {
+	l.cancel() // first, so that a probe knows why it was cut
 	l.mu.Lock()
 	l.closed = true
 	for c := range l.conns {
 		c.abort()
 	}
 	l.mu.Unlock()
-	l.cancel()
 	_ = l.ln.Close() // fails only when closed before
 	l.wg.Wait()
 }

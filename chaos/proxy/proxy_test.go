@@ -77,6 +77,17 @@ func dialLink(t testing.TB, l *Link) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
+// firstError connects and reads: a reset shows in the one or the other.
+func firstError(l *Link) error {
+	c, err := net.Dial("tcp", l.Addr())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	_, err = c.Read(make([]byte, 1))
+	return err
+}
+
 func shape(t testing.TB, l *Link, id string, e chaos.Effect) {
 	t.Helper()
 	if err := l.Shape(t.Context(), id, e); err != nil {
@@ -176,9 +187,8 @@ func TestAnUnreachableUpstreamResetsTheClient(t *testing.T) {
 	}
 	_ = ln.Close()
 	l := newTestLink(t, "tcp", ln.Addr().String())
-	c := dialLink(t, l)
-	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
-		t.Fatalf("read: %v, want a reset", err)
+	if err := firstError(l); !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("a new connection: %v, want a reset", err)
 	}
 	if n := counters(t, l); n.DialFailures != 1 || n.Open != 0 {
 		t.Fatalf("counters %+v", n)
@@ -316,7 +326,7 @@ func TestAResetEndsLiveAndNewConnectionsOnBothSides(t *testing.T) {
 	if err := <-atServer; !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("its server side: %v, want a reset", err)
 	}
-	if _, err := dialLink(t, l).Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+	if err := firstError(l); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("a new connection: %v, want a reset", err)
 	}
 	if n := counters(t, l); n.Resets != 2 {
