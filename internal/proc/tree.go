@@ -13,8 +13,13 @@ import (
 	"shakedown/internal/proc/procfs"
 )
 
-// look is the pause between two looks at /proc.
-const look = time.Millisecond
+const (
+	// look is the pause between two looks at /proc.
+	look = time.Millisecond
+	// quietLooks in a row must find nothing: a process may fork after a look has listed the pids, and end before the
+	// look comes to it.
+	quietLooks = 3
+)
 
 // Pause stops the process and all it started, top-down, and returns once the kernel says that every one is stopped. When it
 // cannot, it resumes what it stopped and says why.
@@ -113,7 +118,8 @@ func (p *Process) endRunaways() {
 	if p.keeper.containment.namespaced() {
 		return
 	}
-	for deadline := time.Now().Add(killWait); time.Now().Before(deadline); time.Sleep(look) {
+	quiet := 0
+	for deadline := time.Now().Add(killWait); quiet < quietLooks && time.Now().Before(deadline); time.Sleep(look) {
 		strays, err := marked(p.marker)
 		if err != nil {
 			return
@@ -121,14 +127,11 @@ func (p *Process) endRunaways() {
 		p.mu.Lock()
 		strays = append(strays, p.left...) // some programs overwrite their environment, and the marker in it
 		p.mu.Unlock()
-		open := 0
+		quiet++
 		for _, st := range strays {
 			if st.PID != p.Pid() && !ended(st) {
-				open++
+				quiet = 0
 			}
-		}
-		if open == 0 {
-			return
 		}
 	}
 }

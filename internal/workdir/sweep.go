@@ -126,14 +126,24 @@ func (c *claim) clean(ctx context.Context, swept *Swept) error {
 	return nil
 }
 
-// endAll kills what is left of the run and returns once a look at all processes finds none.
+// quietLooks is how many looks in a row must find nothing. One is not enough: a process may fork after the look has listed
+// the pids, and end before the look comes to it.
+const quietLooks = 3
+
+// endAll kills what is left of the run and returns once nothing of it is found any more.
 func (c *claim) endAll(ctx context.Context, l left) ([]string, error) {
 	var ended []string
 	told := map[int]bool{}
-	for {
+	for quiet := 0; ; {
 		live, err := c.find(l)
-		if err != nil || len(live) == 0 {
+		if err != nil {
 			return ended, err
+		}
+		if quiet++; len(live) > 0 {
+			quiet = 0
+		}
+		if quiet == quietLooks {
+			return ended, nil
 		}
 		for _, st := range live {
 			if !told[st.PID] {
@@ -146,7 +156,7 @@ func (c *claim) endAll(ctx context.Context, l left) ([]string, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return ended, fmt.Errorf("waiting for %s (pid %d) to end: %w", live[0].Command, live[0].PID, context.Cause(ctx))
+			return ended, fmt.Errorf("waiting for %d processes to end: %w", len(live), context.Cause(ctx))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Command is the command line of a process, its arguments joined by single spaces. Programs may rewrite it: PostgreSQL
@@ -22,16 +23,36 @@ func Command(pid int) (string, error) {
 // HasEnv says whether the process was started with the given NAME=value in its environment. A program that overwrites
 // its environment to show a title (PostgreSQL's backends, Redis) may hide it; a process of somebody else is never seen to have it.
 func HasEnv(pid int, entry string) bool {
-	raw, err := os.ReadFile(path(pid, "environ"))
-	if err != nil {
-		return false
-	}
-	for v := range bytes.SplitSeq(raw, []byte{0}) {
-		if string(v) == entry {
-			return true
+	for range execLooks {
+		raw, err := os.ReadFile(path(pid, "environ"))
+		if err != nil {
+			return false
 		}
+		for v := range bytes.SplitSeq(raw, []byte{0}) {
+			if string(v) == entry {
+				return true
+			}
+		}
+		if len(raw) > 0 || !amidExec(pid) {
+			return false
+		}
+		time.Sleep(time.Millisecond)
 	}
 	return false
+}
+
+// execLooks bounds how often, a millisecond apart, a process is looked at that seems to be in the middle of execve(2).
+const execLooks = 5000
+
+// amidExec says whether the process has memory but neither arguments nor environment yet: the kernel shows both as empty
+// until a new program is set up, and a process without either is taken for one that is about to have them.
+func amidExec(pid int) bool {
+	cmdline, err := os.ReadFile(path(pid, "cmdline"))
+	if err != nil || len(cmdline) > 0 || Exe(pid) == "" { // a kernel thread has no program
+		return false
+	}
+	st, err := ReadStat(pid)
+	return err == nil && !st.Gone()
 }
 
 // Exe is the path of the program that the process runs; "" when it cannot be known.
