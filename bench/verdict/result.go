@@ -59,6 +59,7 @@ type Estimate struct {
 	// N is the least number of observations behind any one value.
 	N        int  `json:"n"`
 	Censored bool `json:"censored,omitempty"` // Value is a bound: at least so much
+	Below    bool `json:"below,omitempty"`    // Value is a bound: at most so much
 	Missing  bool `json:"missing,omitempty"`  // there was nothing to estimate from
 	// Tilde: the interval (or, without one, the distance) does not tell the value from the check's bound.
 	Tilde bool `json:"tilde,omitempty"`
