@@ -1,0 +1,208 @@
+package load
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"shakedown/bench"
+)
+
+// The response headers by which a service says more than a status does, in canonical form.
+const (
+	outcomeHeader = "Shakedown-Outcome" // "degraded" or "refused"
+	flagsHeader   = "Shakedown-Flags"   // as bench.ParseFlags reads them
+	valueHeader   = "Shakedown-Value"   // an int64
+)
+
+// maxBody is how much of a body is read. A connection with more on it is closed, not drained.
+const maxBody = 1 << 20
+
+// HTTPClient is a Client on net/http: HTTP/1.1, no proxy, no compression, no redirects, no limit on connections, and no
+// retries, not even those that net/http does by itself: each would be a request that the ledger does not know.
+type HTTPClient struct {
+	bases     []*url.URL
+	transport *http.Transport
+	close     context.CancelFunc
+	dials     sync.WaitGroup
+}
+
+var _ Client = (*HTTPClient)(nil)
+
+// NewHTTPClient is a client of the instances at the given base URLs, such as "http://127.0.0.1:8080". Arrival seq goes
+// to instance seq mod n. The caller ends it with Close.
+func NewHTTPClient(bases ...string) (*HTTPClient, error) {
+	if len(bases) == 0 {
+		return nil, errors.New("load: an HTTP client needs a base URL")
+	}
+	life, end := context.WithCancel(context.Background())
+	c := &HTTPClient{close: end}
+	for _, base := range bases {
+		u, err := url.Parse(base)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			end()
+			return nil, fmt.Errorf("load: %q is not the URL of a server, such as http://127.0.0.1:8080", base)
+		}
+		u.Path = strings.TrimSuffix(u.Path, "/")
+		c.bases = append(c.bases, u)
+	}
+	dialer := &net.Dialer{KeepAlive: -1} // keep-alive probes would be system calls for nothing
+	c.transport = &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			// net/http lets a dial outlive its request; Close must not.
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			defer context.AfterFunc(life, cancel)()
+			c.dials.Add(1)
+			defer c.dials.Done()
+			return dialer.DialContext(ctx, network, addr)
+		},
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: 1 << 20,
+		ReadBufferSize:      2 << 10, // answers are small, connections are many
+		WriteBufferSize:     2 << 10,
+		TLSNextProto:        map[string]func(string, *tls.Conn) http.RoundTripper{}, // not nil: no HTTP/2
+	}
+	return c, nil
+}
+
+// Close closes idle connections and ends dials that outlived their requests. No request may be in flight.
+func (c *HTTPClient) Close() {
+	c.close()
+	c.dials.Wait()
+	c.transport.CloseIdleConnections()
+}
+
+// Do sends one request. A 2xx is OK, 429 and 503 are Refused, any other status is Failed, and the service may say
+// "degraded" of a 2xx or "refused" of anything in the header Shakedown-Outcome. Without a whole answer the request is
+// Failed when nothing of it has left, and Unsure otherwise.
+func (c *HTTPClient) Do(ctx context.Context, seq uint64, r bench.Request, timeout time.Duration) Answer {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	t := &attempt{cancel: cancel}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: t.gotConn, WroteHeaders: t.wroteHeaders})
+	req, err := c.request(ctx, seq, r)
+	if err != nil {
+		return Answer{Outcome: bench.Failed}
+	}
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return Answer{Outcome: t.outcome(err)}
+	}
+	a := answer(resp)
+	if err := discard(resp.Body); err != nil && a.Outcome.Answered() {
+		a.Outcome = bench.Unsure // the answer broke off
+	}
+	return a
+}
+
+// requestHeader is that of every request; net/http does not write to it.
+var requestHeader = http.Header{"User-Agent": {"shakedown"}}
+
+// request is cheaper than http.NewRequestWithContext, which parses the URL. Workloads' paths are ready for the wire.
+func (c *HTTPClient) request(ctx context.Context, seq uint64, r bench.Request) (*http.Request, error) {
+	base := c.bases[seq%uint64(len(c.bases))]
+	u := &url.URL{Scheme: base.Scheme, Host: base.Host}
+	u.Path, u.RawQuery, _ = strings.Cut(r.Path, "?")
+	if strings.IndexByte(u.Path, '%') >= 0 {
+		path, err := url.PathUnescape(u.Path)
+		if err != nil {
+			return nil, err
+		}
+		u.RawPath, u.Path = base.Path+u.Path, path
+	}
+	u.Path = base.Path + u.Path
+	req := &http.Request{
+		Method: r.Method, URL: u, Host: base.Host, Header: requestHeader,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	return req.WithContext(ctx), nil
+}
+
+func answer(resp *http.Response) Answer {
+	a := Answer{Outcome: bench.Failed}
+	said := first(resp.Header, outcomeHeader)
+	switch {
+	case said == "refused" || resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable:
+		a.Outcome = bench.Refused
+	case resp.StatusCode/100 != 2:
+	case said == "degraded":
+		a.Outcome = bench.Degraded
+	default:
+		a.Outcome = bench.OK
+	}
+	a.Flags = bench.ParseFlags(first(resp.Header, flagsHeader))
+	if v, err := strconv.ParseInt(first(resp.Header, valueHeader), 10, 64); err == nil {
+		a.Value = v // a service that states no value, or not a number, has value 0
+	}
+	return a
+}
+
+// first is Header.Get for a key that is canonical.
+func first(h http.Header, key string) string {
+	if v := h[key]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+var buffers = sync.Pool{New: func() any { return new([8 << 10]byte) }}
+
+// discard reads a body to its end, so that the connection can be used again, but not for ever.
+func discard(body io.ReadCloser) (err error) {
+	buf := buffers.Get().(*[8 << 10]byte)
+	defer buffers.Put(buf)
+	for n, m := 0, 0; err == nil && n <= maxBody; n += m {
+		m, err = body.Read(buf[:])
+	}
+	_ = body.Close() // what it says about the connection is net/http's to know
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// An attempt follows one request through net/http, to know whether any of it may have left.
+type attempt struct {
+	left   atomic.Bool
+	cancel context.CancelFunc
+}
+
+// wroteHeaders: from here on the request may be on the wire.
+func (t *attempt) wroteHeaders() { t.left.Store(true) }
+
+// gotConn is called again when net/http retries by itself, as it does with a GET whose idle connection turned out to be
+// closed. When the first attempt may have left, the retry must not: its connection is closed under it.
+func (t *attempt) gotConn(info httptrace.GotConnInfo) {
+	if t.left.Load() {
+		t.cancel()
+		_ = info.Conn.Close()
+	}
+}
+
+// short are errors of the generator's own machine: the request did not fail, it was never sent.
+var short = []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM}
+
+func (t *attempt) outcome(err error) bench.Outcome {
+	if t.left.Load() {
+		return bench.Unsure
+	}
+	for _, e := range short {
+		if errors.Is(err, e) {
+			return bench.Unsent
+		}
+	}
+	return bench.Failed
+}

@@ -1,0 +1,101 @@
+package load
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"shakedown/internal/clock"
+)
+
+const (
+	sampleInFlightEvery = 5 * time.Millisecond
+	sampleRSSEvery      = 100 * time.Millisecond
+)
+
+type point struct {
+	at time.Duration
+	n  int64
+}
+
+// An observer watches the generator from the side, by a ticker of its own: it counts what is in flight, and reads what
+// the process and the machine spent over the plan's window.
+type observer struct {
+	plan   *Plan
+	flying *atomic.Int64
+
+	mu     sync.Mutex
+	points []point
+
+	// These belong to run until it has returned.
+	before, after *usage
+	maxRSS        float64
+	nextRSS       time.Duration
+	err           error
+}
+
+// run observes until ended is closed.
+func (o *observer) run(ended <-chan struct{}) {
+	ticker := time.NewTicker(sampleInFlightEvery)
+	defer ticker.Stop()
+	for done := false; !done; {
+		select {
+		case <-ended:
+			done = true
+		case <-ticker.C:
+		}
+		at, n := clock.Now()-o.plan.Zero, o.flying.Load()
+		o.mu.Lock()
+		o.points = append(o.points, point{at, n})
+		o.mu.Unlock()
+		o.watch(at, done)
+	}
+}
+
+// take appends the points observed since the last call to b.
+func (o *observer) take(b []point) []point {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	b = append(b, o.points...)
+	o.points = o.points[:0]
+	return b
+}
+
+// watch reads usage when the window begins and when it ends, or when the load does.
+func (o *observer) watch(at time.Duration, last bool) {
+	from, to := o.plan.window()
+	if at < from || o.after != nil {
+		return
+	}
+	if at >= o.nextRSS {
+		mb, err := residentMB()
+		o.err = errors.Join(o.err, err)
+		o.maxRSS, o.nextRSS = max(o.maxRSS, mb), at+sampleRSSEvery
+	}
+	switch {
+	case o.before == nil:
+		o.before = o.read(at)
+	case at >= to || last:
+		o.after = o.read(at)
+	}
+}
+
+func (o *observer) read(at time.Duration) *usage {
+	u, err := readUsage()
+	o.err = errors.Join(o.err, err)
+	u.at = at
+	return u
+}
+
+// stats is what was spent over the window. A load that ended before its window began has none.
+func (o *observer) stats() (Stats, error) {
+	if o.before == nil || o.after == nil {
+		return Stats{}, o.err
+	}
+	a, b := o.before, o.after
+	return Stats{
+		WallS: (b.at - a.at).Seconds(), CPUS: b.cpuS - a.cpuS, StealS: b.stealS - a.stealS, IdleS: b.idleS - a.idleS,
+		GCPauseMS: longestPause(a.pauses, b.pauses) * 1000, MaxRSSMB: o.maxRSS,
+	}, o.err
+}
