@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"shakedown/bench"
+	"shakedown/bench/measure"
 	"shakedown/bench/verdict"
 )
 
@@ -25,25 +26,36 @@ var prefixes = map[string][]scale{
 	"bytes": {{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}, {1, "B"}},
 }
 
-// scaleFor picks the unit in which the largest of the values is at least one, so that a column shares one unit.
+// scaleFor picks one unit for all of the values, so that a column can be compared by eye: the largest in which the
+// smallest of them is at least one, or a larger one where the largest would run to six digits.
 func scaleFor(unit string, values ...float64) scale {
 	steps, ok := prefixes[unit]
 	if !ok {
 		return scale{1, unit}
 	}
-	var most float64
+	least, most := math.Inf(1), 0.0
 	for _, v := range values {
-		if finite(v) {
-			most = max(most, math.Abs(v))
+		if a := math.Abs(v); a > 0 && finite(v) {
+			least, most = min(least, a), max(most, a)
 		}
 	}
 	if most == 0 {
 		return steps[max(0, slices.IndexFunc(steps, func(s scale) bool { return s.per == 1 }))]
 	}
-	if i := slices.IndexFunc(steps, func(s scale) bool { return most >= s.per }); i >= 0 {
-		return steps[i]
+	if i := slices.IndexFunc(steps, func(s scale) bool { return least >= s.per }); i >= 0 {
+		return larger(steps[:i+1], most)
 	}
-	return steps[len(steps)-1]
+	return larger(steps, most)
+}
+
+// larger is the last of the steps, or the nearest before it in which the largest value has fewer than six digits.
+func larger(steps []scale, most float64) scale {
+	for i := len(steps) - 1; i > 0; i-- {
+		if most/steps[i].per < 1e5 {
+			return steps[i]
+		}
+	}
+	return steps[0]
 }
 
 // scaleOf is the scale that fits estimates, by their values.
@@ -72,6 +84,9 @@ func (s scale) value(e verdict.Estimate) string {
 		return "–"
 	}
 	text := number(e.Value / s.per)
+	if v, lo, hi, ok := s.bounds(e); ok {
+		text = fixed(v, places(v, lo, hi))
+	}
 	if e.Censored {
 		text = "≥ " + text
 	}
@@ -83,19 +98,28 @@ func (s scale) value(e verdict.Estimate) string {
 
 // interval is the 95 % interval: ±half where it is symmetric to the eye, [lo–hi] where it is not, "" where there is none.
 func (s scale) interval(e verdict.Estimate) string {
-	if e.Missing || e.Lo == nil || e.Hi == nil || !finite(e.Value) || !finite(*e.Lo) || !finite(*e.Hi) {
+	v, lo, hi, ok := s.bounds(e)
+	if !ok {
 		return ""
 	}
-	v, lo, hi := e.Value/s.per, *e.Lo/s.per, *e.Hi/s.per
+	n := places(v, lo, hi)
 	below, above := v-lo, hi-v
 	half := (below + above) / 2
-	if math.Abs(above-below) > 0.2*half {
-		return "[" + number(lo) + "–" + number(hi) + "]"
-	}
-	if places := decimals(v); half == 0 || half >= 0.5*math.Pow10(-places) {
-		return "±" + group(strconv.FormatFloat(half, 'f', places, 64))
+	switch {
+	case math.Abs(above-below) > 0.2*half:
+		return "[" + fixed(lo, n) + "–" + fixed(hi, n) + "]"
+	case half == 0 || half >= 0.5*math.Pow10(-n):
+		return "±" + fixed(half, n)
 	}
 	return "±" + strconv.FormatFloat(half, 'g', 1, 64)
+}
+
+// bounds are the value and the ends of its interval in the scale's unit; ok is false where there is no interval.
+func (s scale) bounds(e verdict.Estimate) (v, lo, hi float64, ok bool) {
+	if e.Missing || e.Lo == nil || e.Hi == nil || !finite(e.Value) || !finite(*e.Lo) || !finite(*e.Hi) {
+		return 0, 0, 0, false
+	}
+	return e.Value / s.per, *e.Lo / s.per, *e.Hi / s.per, true
 }
 
 // spell is the estimate with its unit, for a sentence: "12.3 ±0.4 ms".
@@ -115,7 +139,7 @@ func withUnit(figure, unit string) string {
 	}
 }
 
-// number is v to three significant figures; larger numbers keep every digit before the point.
+// number is v to three significant figures; whole and larger numbers keep every digit before the point.
 func number(v float64) string {
 	a := math.Abs(v)
 	switch {
@@ -129,20 +153,37 @@ func number(v float64) string {
 		return "0"
 	case a < 1e-3 || a >= 1e9:
 		return strconv.FormatFloat(v, 'g', 3, 64)
-	case a == math.Trunc(a):
-		return group(strconv.FormatFloat(v, 'f', 0, 64))
 	}
-	return group(strconv.FormatFloat(v, 'f', decimals(v), 64))
+	return fixed(v, places(v))
 }
 
-// decimals is how many digits after the point make three significant figures of v.
-func decimals(v float64) int {
-	a := math.Abs(v)
-	if a == 0 || (a == math.Trunc(a) && a >= 100) {
+// exact is a number that a person wrote, such as a bound, with the digits that it was written with.
+func exact(v float64) string {
+	if a := math.Abs(v); a != 0 && (a < 1e-4 || a >= 1e9) {
+		return strconv.FormatFloat(v, 'g', 6, 64)
+	}
+	digits := strconv.FormatFloat(v, 'f', 6, 64) // what is beyond is the noise of the change of unit
+	return group(strings.TrimSuffix(strings.TrimRight(digits, "0"), "."))
+}
+
+// places is how many digits after the point make three significant figures of the first number; none where all of
+// the numbers are whole.
+func places(vs ...float64) int {
+	fraction := func(v float64) bool { return math.Abs(v-math.Round(v)) > 1e-9*math.Abs(v) }
+	if !slices.ContainsFunc(vs, fraction) {
 		return 0
 	}
-	return max(0, 2-int(math.Floor(math.Log10(a))))
+	most := 0.0
+	for _, v := range vs {
+		if most = math.Abs(v); most > 0 {
+			break // a zero has the digits of what it is shown with
+		}
+	}
+	return max(0, 2-int(math.Floor(math.Log10(most))))
 }
+
+// fixed is v with so many digits after the point, grouped.
+func fixed(v float64, places int) string { return group(strconv.FormatFloat(v, 'f', places, 64)) }
 
 // group puts a comma between thousands and a true minus before negative numbers.
 func group(digits string) string {
@@ -164,53 +205,61 @@ func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 // effectUnit is the unit of a check's Effect: a ratio is "×", everything else is in the check's own unit.
 func effectUnit(c verdict.Check) string {
-	if c.Versus != nil && c.By == bench.Ratio {
+	if c.Check.Versus != nil && c.By == bench.Ratio {
 		return "×"
 	}
-	return c.Unit
+	return unitOf(c.Unit, c.Check.Of)
+}
+
+// unitOf is the unit that was declared, or else that of the metric, as a figure shows it.
+func unitOf(declared string, q bench.Query) string {
+	switch unit := orElse(declared, measure.UnitOf(q)); unit {
+	case measure.RatioUnit:
+		return "×"
+	case measure.PerSecond:
+		return "/s"
+	case measure.Spans, measure.InRequests: // the figure's name says what it counts
+		return ""
+	default:
+		return unit
+	}
 }
 
 // bound is what the check asserts of its effect: "≤ 1.5×", "≈ 10 ms within 5 %".
 func bound(c verdict.Check) string {
-	unit := effectUnit(c)
-	s := scaleFor(unit, c.Bound)
-	text := c.Rel.Sign() + " " + withUnit(number(c.Bound/s.per), s.unit)
+	s := checkScale(c)
+	text := c.Rel.Sign() + " " + withUnit(exact(c.Bound/s.per), s.unit)
 	if c.Rel == bench.Equal {
-		text += " within " + number(100*c.Band) + " %"
+		text += " within " + exact(100*c.Band) + " %"
 	}
 	return text
 }
 
-// sides is what the check compares, in words: "p99 response_ms of plain in fault ÷ p99 response_ms of plain in baseline".
-func sides(c verdict.Check) string {
-	text := side(c.Of)
-	switch {
-	case c.Versus == nil:
-		return text
-	case c.By == bench.Difference:
-		return text + " − " + side(*c.Versus)
-	}
-	return text + " ÷ " + side(*c.Versus)
+// checkScale is the one scale in which a check's effect and its bound are shown.
+func checkScale(c verdict.Check) scale {
+	return scaleOf(effectUnit(c), c.Effect, verdict.Estimate{Value: c.Bound})
 }
 
-// side is a query in words: "goodput of plain in fault".
+// sides is what the check compares, in words: "goodput in fault of pattern ÷ goodput in fault of control".
+func sides(c verdict.Check) string {
+	text := side(c.Check.Of)
+	switch {
+	case c.Check.Versus == nil:
+		return text
+	case c.By == bench.Difference:
+		return text + " − " + side(*c.Check.Versus)
+	}
+	return text + " ÷ " + side(*c.Check.Versus)
+}
+
+// side is a query in words: "p99 response time in fault of plain".
 func side(q bench.Query) string {
-	words := q.Metric
-	if q.Stat != "" {
-		words = q.Stat + " " + words
+	words := measure.Describe(q)
+	if q.Variant != "" {
+		words += " of " + q.Variant
 	}
-	if q.Name != "" {
-		words += " (" + q.Name + ")"
-	}
-	for _, part := range []struct{ word, value string }{
-		{"of", q.Variant}, {"at", q.Level}, {"for", q.Op}, {"in", q.Phase},
-	} {
-		if part.value != "" {
-			words += " " + part.word + " " + part.value
-		}
-	}
-	if q.Tail > 0 {
-		words += " (last " + number(100*q.Tail) + " %)"
+	if q.Level != "" {
+		words += " at " + q.Level
 	}
 	return words
 }

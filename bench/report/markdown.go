@@ -12,7 +12,9 @@ import (
 // markdown makes text safe in a line or a table cell of GitHub-flavoured Markdown: nothing in it is mark-up.
 var markdown = strings.NewReplacer(
 	`\`, `\\`, "|", `\|`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", "&lt;", ">", "&gt;", "&", "&amp;",
-	"~", `\~`, "#", `\#`, "\r\n", " ", "\n", " ",
+	"~", `\~`, "\r\n", " ", "\n", " ",
+	// GitHub links "owner/repo#1" and "@name" in rendered text, which a backslash does not stop; an empty comment does.
+	"#", "#<!-- -->", "@", "@<!-- -->",
 )
 
 // findingSigns are the findings as they show in a pull request.
@@ -29,7 +31,7 @@ func writeMarkdown(w io.Writer, in Input, _ Options) error {
 	}
 	markdownClaims(&b, r)
 	markdownTables(&b, r)
-	markdownList(&b, "Why it is void", voidReasons(r), true)
+	markdownList(&b, voidHeading(r), voidReasons(r), true)
 	markdownList(&b, "What happened beside the experiment", r.Findings, true)
 	markdownChecks(&b, r)
 	fmt.Fprintf(&b, "<sub>%s · %s</sub>\n", markdown.Replace(runLine(r)), markdown.Replace(versionLine(r.Run)))

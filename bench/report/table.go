@@ -68,7 +68,7 @@ func columnScales(r verdict.Result) []scale {
 				es = append(es, cell.Values[i])
 			}
 		}
-		scales[i] = scaleOf(c.Unit, es...)
+		scales[i] = scaleOf(unitOf(c.Unit, c.Of), es...)
 	}
 	return scales
 }
@@ -80,7 +80,7 @@ func (p *page) table(r verdict.Result) {
 		return
 	}
 	widths := gridWidths(all)
-	total := 0
+	total := -gap
 	for _, w := range widths {
 		total += w + gap
 	}
@@ -89,7 +89,7 @@ func (p *page) table(r verdict.Result) {
 		if name := level(r.Run.Experiment, g.level); name != "" {
 			p.line(p.paint(bold, name))
 		}
-		if total-gap > p.width {
+		if total > p.width {
 			p.blocks(g)
 		} else {
 			p.rows(g, widths)
@@ -98,15 +98,20 @@ func (p *page) table(r verdict.Result) {
 	p.para("", dim, uncertainty(r))
 }
 
-// gap is the space between two columns.
-const gap = 3
+// gap is the space between two columns; headWidth is where the heading of a column of narrow figures wraps.
+const (
+	gap       = 3
+	headWidth = 14
+)
 
 func gridWidths(all []grid) []int {
 	widths := make([]int, 1+len(all[0].heads))
 	widths[0] = len("variant")
 	for _, g := range all {
 		for i, h := range g.heads {
-			widths[i+1] = max(widths[i+1], columns(h))
+			for _, l := range wrap(h, headWidth) {
+				widths[i+1] = max(widths[i+1], columns(l))
+			}
 		}
 		for _, r := range g.rows {
 			widths[0] = max(widths[0], columns(r.name()))
@@ -134,13 +139,42 @@ func (p *page) rows(g grid, widths []int) {
 		}
 		return text
 	}
-	p.line(p.paint(dim, line("variant", g.heads)))
+	for _, l := range headLines(g.heads, widths[1:]) {
+		p.line(p.paint(dim, line(l.first, l.cells)))
+	}
 	for _, r := range g.rows {
 		p.line(line(r.name(), r.figures))
 		if r.note != "" {
 			p.line(p.paint(yellow, "  "+r.note))
 		}
 	}
+}
+
+// A headLine is one line of the headings.
+type headLine struct {
+	first string
+	cells []string
+}
+
+// headLines are the headings wrapped to the width of their columns, and flush at the bottom.
+func headLines(heads []string, widths []int) []headLine {
+	wrapped := make([][]string, len(heads))
+	most := 1
+	for i, h := range heads {
+		wrapped[i] = wrap(h, max(widths[i], headWidth))
+		most = max(most, len(wrapped[i]))
+	}
+	lines := make([]headLine, most)
+	lines[most-1].first = "variant"
+	for n := range lines {
+		lines[n].cells = make([]string, len(heads))
+		for i, w := range wrapped {
+			if at := n - (most - len(w)); at >= 0 {
+				lines[n].cells[i] = w[at]
+			}
+		}
+	}
+	return lines
 }
 
 func (p *page) blocks(g grid) {

@@ -68,7 +68,7 @@ func writeText(w io.Writer, in Input, opts Options) error {
 	}
 	p.table(r)
 	p.claims(r)
-	p.items("Why it is void", red, voidReasons(r))
+	p.items(voidHeading(r), red, voidReasons(r))
 	p.items("What happened beside the experiment", yellow, r.Findings)
 	if len(r.Run.Command) > 0 {
 		p.line("")

@@ -22,10 +22,10 @@ var (
 // outcome is the finding with what was expected: "refuted, as expected", "confirmed, but refuted was expected".
 func outcome(c verdict.Claim) string {
 	switch {
-	case c.AsExpected:
-		return c.Finding.String() + ", as expected"
 	case c.Expect == bench.Undecided:
 		return c.Finding.String() + ", nothing was expected"
+	case c.AsExpected:
+		return c.Finding.String() + ", as expected"
 	case c.Finding == bench.Undecided:
 		return "undecided; " + c.Expect.String() + " was expected"
 	default:
@@ -159,6 +159,14 @@ func trialName(t verdict.Trial) string {
 	return fmt.Sprintf("trial %d (%s, repeat %d)", t.Index, who, t.Repeat+1)
 }
 
+// voidHeading says what voidReasons are the reasons of.
+func voidHeading(r verdict.Result) string {
+	if r.Void {
+		return "Why it is void"
+	}
+	return "Trials that do not count"
+}
+
 // voidReasons is everything that makes the run or one of its trials void, in full.
 func voidReasons(r verdict.Result) []string {
 	reasons := append([]string(nil), r.Reasons...)
@@ -241,7 +249,7 @@ func took(r record.Run) string {
 func checkReason(c verdict.Check) string {
 	var parts []string
 	if !c.Effect.Missing {
-		parts = append(parts, scaleOf(effectUnit(c), c.Effect, verdict.Estimate{Value: c.Bound}).spell(c.Effect))
+		parts = append(parts, checkScale(c).spell(c.Effect))
 	}
 	if c.Reason != "" {
 		parts = append(parts, c.Reason)

@@ -1,0 +1,325 @@
+package report
+
+import (
+	"fmt"
+	"html/template"
+	"slices"
+	"strings"
+
+	"shakedown/bench"
+	"shakedown/bench/record"
+	"shakedown/bench/verdict"
+)
+
+// A view is the page as its template sees it: text and positions, nothing left to compute.
+type view struct {
+	Title, Experiment, Note string
+	State                   string // empty for a run that may be judged
+	Summary                 string
+	Tone                    string // of the summary: good, bad or unsure
+	Facts                   []fact
+	VoidHeading             string
+	Void, Findings          []string
+	Claims                  []claimView
+	Columns                 []columnView
+	Tables                  []tableView
+	Uncertainty             string
+	Levels, Variants        []choice
+	Factor                  string
+	Timelines               []timelineView
+	Missing                 []string
+	Ledger                  []ledgerView
+	Generator               []generatorView
+	Command                 string
+
+	Data   template.JS
+	Script template.JS
+	Style  template.CSS
+	Policy string
+
+	charts chartData
+}
+
+type (
+	fact      struct{ Name, Value string }
+	claimView struct {
+		ID, Text, Source, Mark, Outcome, Tone, Reason, On string
+		Deciding                                          *checkView
+		Checks                                            []checkView
+		Open                                              bool
+	}
+	checkView struct {
+		Text, When, Mark, Verdict, Tone, Sides, Bound, Reason string
+		Effect                                                string
+		Plot                                                  *boundPlot
+	}
+	columnView struct {
+		Title, Unit, Lo, Hi string
+		Log                 bool
+	}
+	tableView struct {
+		Level string
+		Rows  []rowView
+	}
+	rowView struct {
+		Variant, About, Note string
+		Color                int
+		Control              bool
+		Cells                []cellView
+	}
+	cellView struct {
+		Value, Interval string
+		Dot             *dot
+	}
+	choice struct {
+		Name  string
+		Index int
+		On    bool
+		Color int
+	}
+	timelineView struct {
+		V, L         int
+		Name         string
+		Void         []string
+		Phases       []phaseView
+		Faults       []faultView
+		Events       []eventView
+		Findings     []string
+		On, HasFault bool
+	}
+	phaseView struct {
+		Name, Load, At, Width, Span string
+		Judged                      bool
+	}
+	faultView struct {
+		Fault, Span, At, Width string
+		Landed, Effect         string
+		Unseen                 bool
+	}
+	eventView  struct{ At, Kind, Name, Detail string }
+	ledgerView struct {
+		Name, Status string
+		Cells        []string
+		Void         []string
+		Off          bool // the ledger does not balance
+	}
+	generatorView struct {
+		Name  string
+		Cells []string
+	}
+)
+
+// palette is how many colours variants have in page.css; the control's is the first.
+const palette = 8
+
+func viewOf(in Input) view {
+	r := in.Result
+	e := r.Run.Experiment
+	v := view{
+		Title: orElse(e.Question, e.Name), Experiment: e.Name, Note: e.Note, State: headline(r), Summary: summary(r),
+		Tone: "bad", Facts: facts(r), VoidHeading: voidHeading(r), Void: voidReasons(r), Findings: r.Findings, Uncertainty: uncertainty(r),
+		Factor: orElse(e.Factor, "level"),
+	}
+	if r.AsExpected && v.State == "" {
+		v.Tone = "good"
+	}
+	if len(r.Run.Command) > 0 {
+		v.Command = shell(r.Run.Command)
+	}
+	for _, c := range r.Claims {
+		v.Claims = append(v.Claims, claimOf(c))
+	}
+	v.tables(r)
+	v.charts, v.Missing = charts(in)
+	for i, name := range v.charts.Variants {
+		v.Variants = append(v.Variants, choice{Name: name, Index: i, Color: i % palette, On: i == 0})
+	}
+	for i, name := range v.charts.Levels {
+		v.Levels = append(v.Levels, choice{Name: name, Index: i, On: i == 0})
+	}
+	for i := range v.charts.Trials {
+		t := &v.charts.Trials[i]
+		v.Timelines = append(v.Timelines, timelineOf(t, i == 0))
+		v.Generator = append(v.Generator, generatorOf(t))
+	}
+	for _, t := range r.Trials {
+		v.Ledger = append(v.Ledger, ledgerOf(t))
+	}
+	return v
+}
+
+func facts(r verdict.Result) []fact {
+	run := r.Run
+	all := []fact{
+		{"Pattern", run.Pattern},
+		{"Trials", fmt.Sprintf("%s: %s × %s", trialsLine(r), plural(len(run.Experiment.Variants), "variant"), plural(run.Repeats, "repeat"))},
+		{"Load", loadLine(run.Experiment)},
+		{"Seed", decimal(run.Seed)},
+		{"Started", run.Started.UTC().Format("2006-01-02 15:04 UTC")},
+		{"Took", took(run)},
+		{"Host", hostLine(run.Host)},
+		{"Versions", versionLine(run)},
+		{"Run", run.ID},
+	}
+	if levels := len(run.Experiment.Levels); levels > 0 {
+		all[1].Value += " × " + plural(levels, "level")
+	}
+	if run.Quick {
+		all[1].Value += ", quick"
+	}
+	if run.CapacityPerS > 0 {
+		all = slices.Insert(all, 3, fact{"Capacity", number(run.CapacityPerS) + "/s, measured before the first trial"})
+	}
+	return slices.DeleteFunc(all, func(f fact) bool { return f.Value == "" })
+}
+
+func claimOf(c verdict.Claim) claimView {
+	v := claimView{
+		ID: c.ID, Text: c.Text, Source: c.Source, Mark: findingMarks[c.Finding], Outcome: outcome(c), Tone: toneOf(c),
+		Reason: c.Reason, On: c.On, Open: !c.AsExpected,
+	}
+	at := slices.IndexFunc(c.Checks, func(k verdict.Check) bool {
+		return (c.Finding == bench.Refuted) == (k.Verdict == bench.Fails)
+	})
+	for i, k := range c.Checks {
+		v.Checks = append(v.Checks, checkOf(k))
+		if i == max(at, 0) {
+			v.Deciding = &v.Checks[i]
+		}
+	}
+	return v
+}
+
+// toneOf is how a claim's card is coloured: by whether it came out as expected, not by the finding.
+func toneOf(c verdict.Claim) string {
+	switch {
+	case c.Finding == bench.Undecided:
+		return "unsure"
+	case c.AsExpected:
+		return "good"
+	}
+	return "bad"
+}
+
+func checkOf(c verdict.Check) checkView {
+	tones := map[bench.Verdict]string{bench.Unknown: "unsure", bench.Holds: "good", bench.Fails: "bad"}
+	v := checkView{
+		Text: c.Text, When: c.When, Mark: verdictMarks[c.Verdict], Verdict: c.Verdict.String(), Tone: tones[c.Verdict],
+		Sides: sides(c), Bound: bound(c), Reason: c.Reason, Plot: plotOf(c), Effect: "nothing to estimate from",
+	}
+	if !c.Effect.Missing {
+		v.Effect = checkScale(c).spell(c.Effect)
+	}
+	if c.Control != nil {
+		v.Reason = strings.TrimPrefix(v.Reason+"; on the control the same check "+controlWords[*c.Control], "; ")
+	}
+	return v
+}
+
+// tables fills the table of variants; every figure of a column lies on one axis.
+func (v *view) tables(r verdict.Result) {
+	e := r.Run.Experiment
+	scales := columnScales(r)
+	axes := make([]axis, len(scales))
+	for i, c := range e.Columns {
+		var values []float64
+		for _, cell := range r.Cells {
+			if i < len(cell.Values) {
+				values = append(values, extent(cell.Values[i])...)
+			}
+		}
+		col := columnView{Title: c.Title, Unit: scales[i].unit}
+		if a, ok := axisFor(values...); ok {
+			axes[i], col.Log = a, a.log
+			col.Lo, col.Hi = number(slices.Min(values)/scales[i].per), number(slices.Max(values)/scales[i].per)
+		}
+		v.Columns = append(v.Columns, col)
+	}
+	for _, c := range r.Cells {
+		at := slices.IndexFunc(v.Tables, func(t tableView) bool { return t.Level == level(e, c.Level) })
+		if at < 0 {
+			at = len(v.Tables)
+			v.Tables = append(v.Tables, tableView{Level: level(e, c.Level)})
+		}
+		v.Tables[at].Rows = append(v.Tables[at].Rows, rowViewOf(r, c, scales, axes))
+	}
+}
+
+func rowViewOf(r verdict.Result, c verdict.Cell, scales []scale, axes []axis) rowView {
+	plain := rowOf(r, c, scales)
+	row := rowView{Variant: c.Variant, Note: plain.note, Control: plain.control}
+	if i := slices.Index(r.Run.Experiment.VariantNames(), c.Variant); i >= 0 {
+		row.Color, row.About = i%palette, r.Run.Experiment.Variants[i].About
+	}
+	for i, s := range scales {
+		cell := cellView{Value: "–"}
+		if i < len(c.Values) {
+			cell = cellView{s.value(c.Values[i]), s.interval(c.Values[i]), axes[i].dot(c.Values[i])}
+		}
+		row.Cells = append(row.Cells, cell)
+	}
+	return row
+}
+
+func timelineOf(t *chartTrial, on bool) timelineView {
+	v := timelineView{V: t.V, L: t.L, Name: trialName(t.result), Void: t.result.Void, Findings: t.source.Findings, On: on}
+	a := axis{lo: 0, hi: max(float64(t.End), 1e-9)}
+	place := func(s chartSpan) (at, width, span string) {
+		from, to := a.at(float64(s.From)), a.at(float64(s.To))
+		return percent(from), percent(to - from), number(float64(s.From)) + "–" + number(float64(s.To)) + " s"
+	}
+	for i, p := range t.source.Phases {
+		pv := phaseView{Name: p.Name, Load: "no load", Judged: p.Judged}
+		pv.At, pv.Width, pv.Span = place(t.Phases[i])
+		switch {
+		case p.Users > 0:
+			pv.Load = plural(p.Users, "user")
+		case p.RateS > 0:
+			pv.Load = number(p.RateS) + "/s"
+		}
+		v.Phases = append(v.Phases, pv)
+		for _, f := range p.Faults {
+			fv := faultView{Fault: f.Fault, Landed: f.Landed.String(), Effect: f.Effect.String(), Unseen: !f.Landed.Seen}
+			fv.At, fv.Width, fv.Span = place(t.Faults[len(v.Faults)])
+			v.Faults = append(v.Faults, fv)
+		}
+	}
+	for _, e := range t.events {
+		v.Events = append(v.Events, eventView{fmt.Sprintf("%.2f", e.At.Seconds()), strings.ReplaceAll(e.Kind, "_", " "), e.Name, e.Detail})
+	}
+	return v
+}
+
+// outcomes are the columns of the ledger, after scheduled.
+func ledgerOf(t verdict.Trial) ledgerView {
+	v := ledgerView{Name: trialName(t), Void: t.Void, Off: !t.Ledger.Balances()}
+	if t.Status != record.Complete {
+		v.Status = string(t.Status)
+	}
+	l := t.Ledger
+	for _, n := range []int64{l.Scheduled, l.OK, l.Degraded, l.Refused, l.Failed, l.Unsure, l.Unsent} {
+		v.Cells = append(v.Cells, group(fmt.Sprint(n)))
+	}
+	return v
+}
+
+func generatorOf(t *chartTrial) generatorView {
+	v := generatorView{Name: trialName(t.result)}
+	for _, stat := range []string{"p50", "p99", "max"} {
+		lag := t.lag(stat)
+		text := "–"
+		if lag.OK {
+			text = number(lag.V) + " ms"
+		}
+		v.Cells = append(v.Cells, text)
+	}
+	g := t.source.Gen
+	of := func(part float64) string {
+		if g.WallS <= 0 {
+			return "–"
+		}
+		return number(100*part/g.WallS) + " %"
+	}
+	v.Cells = append(v.Cells, of(g.CPUS), of(g.StealS), of(g.IdleS), number(g.GCPauseMS)+" ms", number(g.MaxRSSMB)+" MB")
+	return v
+}
