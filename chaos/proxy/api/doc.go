@@ -1,0 +1,17 @@
+// Package api owns the control API of the proxy: HTTP on loopback, behind a token, and the client of it whose links
+// are chaos.Links in another process. It must never decide what an effect does to bytes, which is package proxy's.
+// The command `shakedown chaos serve` runs the server, and the orchestrator and `shakedown chaos` use the client.
+//
+// Every request needs "Authorization: Bearer TOKEN". Names and ids are path-escaped; bodies are JSON; errors are
+// {"error": "…"}.
+//
+//	GET    /v1/links                      all links
+//	PUT    /v1/links/{name}               create: {"network": "tcp", "address": "127.0.0.1:6379"}
+//	GET    /v1/links/{name}               address, effects in force
+//	DELETE /v1/links/{name}               close it and its connections
+//	PUT    /v1/links/{name}/effects/{id}  put an effect in force: {"delay": "20ms"}
+//	DELETE /v1/links/{name}/effects/{id}  clear it
+//	POST   /v1/links/{name}/probe         send a probe: {"give_up": "1s"}
+//	GET    /v1/links/{name}/counters      cumulative counters
+//	GET    /metrics                       the same, and what is in force, for Prometheus
+package api
