@@ -40,9 +40,9 @@ type Check struct {
 	Reason  string        `json:"reason"`
 	// Effect is the compared value (a ratio, a difference, or the value itself), with its interval over repeats.
 	Effect Estimate `json:"effect"`
-	// Of and Versus are the two sides, in the metric's own unit.
-	Of     Estimate  `json:"of"`
-	Versus *Estimate `json:"versus,omitempty"`
+	// Of and Versus are the two sides, in the metric's own unit; their queries are those of the embedded check.
+	Of     Estimate  `json:"of_estimate"`
+	Versus *Estimate `json:"versus_estimate,omitempty"`
 	// Control is the verdict of the same check on the control, where ControlFails asks for it.
 	Control *bench.Verdict `json:"control,omitempty"`
 }
