@@ -195,12 +195,12 @@ func (in *linkInjection) probe(ctx context.Context, giveUp func(i int) time.Dura
 	return probes, errors.Join(errs...)
 }
 
-// bestProbe probes up to three times, for as long as that takes no more than a blink, and keeps the
+// bestProbe probes up to ten times, for as long as that takes no more than a blink, and keeps the
 // least of each figure: what a busy machine adds to a probe is noise, and never negative.
 func bestProbe(ctx context.Context, l Link, giveUp time.Duration) (Probe, error) {
 	var best Probe
 	start := time.Now()
-	for i := 0; i < 3 && (i == 0 || time.Since(start) < 200*time.Millisecond); i++ {
+	for i := 0; i < 10 && (i == 0 || time.Since(start) < 100*time.Millisecond); i++ {
 		p, err := l.Probe(ctx, giveUp)
 		if err != nil {
 			return p, fmt.Errorf("%s: %w", l.Name(), err)
