@@ -1,0 +1,182 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"shakedown/chaos"
+	"shakedown/internal/proc"
+	"shakedown/internal/workdir"
+)
+
+// own is a server's process that the run started, and that faults may kill and start again on the same data and socket.
+type own struct {
+	keeper  *proc.Keeper
+	spec    proc.Spec
+	sig     syscall.Signal              // asks the server to end
+	healthy func(context.Context) error // asks the server a question
+	words   func(lines []string) string // what the server says is wrong, from the end of its log
+	prepare func(context.Context) error // before each start; nil for nothing
+
+	mu      sync.Mutex // held while the process is replaced
+	process *proc.Process
+}
+
+var _ chaos.Process = (*own)(nil)
+
+const (
+	// startWait bounds a start; a server that recovers from a kill replays its log first.
+	startWait = 2 * time.Minute
+	// stopGrace is how long a server may take to end in order.
+	stopGrace = 10 * time.Second
+	askEvery  = 5 * time.Millisecond
+)
+
+// Name is the server's name.
+func (o *own) Name() string { return o.spec.Name }
+
+// Start starts the server and returns once it answers. One that runs already is an error.
+func (o *own) Start(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if p := o.process; p != nil {
+		select {
+		case <-p.Done():
+		default:
+			return fmt.Errorf("starting %s: it runs already", o.Name())
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, startWait, fmt.Errorf("it did not answer within %v", startWait))
+	defer cancel()
+	if o.prepare != nil {
+		if err := o.prepare(ctx); err != nil {
+			return fmt.Errorf("starting %s: %w", o.Name(), err)
+		}
+	}
+	p, err := o.keeper.Start(ctx, o.spec)
+	if err != nil {
+		return err
+	}
+	o.process = p
+	if err := o.await(ctx, p); err != nil {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), startWait)
+		defer cancel()
+		return errors.Join(fmt.Errorf("starting %s: %w", o.Name(), err), p.Kill(clean))
+	}
+	return nil
+}
+
+// await asks until the server answers or dies.
+func (o *own) await(ctx context.Context, p *proc.Process) error {
+	for {
+		err := o.healthy(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.Done():
+			return o.lastWords(p)
+		case <-ctx.Done():
+			return fmt.Errorf("%w (last: %w)", context.Cause(ctx), err)
+		case <-time.After(askEvery):
+		}
+	}
+}
+
+// lastWords says in one line how the server ended and what it said last.
+func (o *own) lastWords(p *proc.Process) error {
+	words := o.words(p.Tail(20))
+	if words == "" {
+		words = "it said nothing"
+	}
+	return fmt.Errorf("the server ended (%s): %s", p.ExitState(), words)
+}
+
+// current is the server's present process.
+func (o *own) current() *proc.Process {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.process
+}
+
+// Kill ends the server with SIGKILL and returns once it, and all it started, is gone.
+func (o *own) Kill(ctx context.Context) error { return o.current().Kill(ctx) }
+
+// Pause stops the server and all its processes.
+func (o *own) Pause(ctx context.Context) error { return o.current().Pause(ctx) }
+
+// Resume lets them go on.
+func (o *own) Resume(ctx context.Context) error { return o.current().Resume(ctx) }
+
+// State is what the kernel says of the server.
+func (o *own) State(context.Context) (chaos.State, error) {
+	s, err := o.current().State()
+	return chaos.State(s), err
+}
+
+func (o *own) stop(ctx context.Context) error { return o.current().Stop(ctx, o.sig, stopGrace) }
+
+func (o *own) crashed() error {
+	p := o.current()
+	select {
+	case <-p.Done():
+		if !p.Expected() {
+			return fmt.Errorf("%s died: %w", o.Name(), o.lastWords(p))
+		}
+	default:
+	}
+	return nil
+}
+
+// newDir makes a directory for one server of the run: <run>/<name>, or <name>-2 and so on when there are several.
+func newDir(run *workdir.Run, name string) (string, error) {
+	for n := 1; ; n++ {
+		dir := filepath.Join(run.Dir(), name)
+		if n > 1 {
+			dir = fmt.Sprintf("%s-%d", dir, n)
+		}
+		err := os.Mkdir(dir, 0o755)
+		if err == nil {
+			return dir, giveAway(dir)
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return "", fmt.Errorf("making the directory of %s: %w", name, err)
+		}
+	}
+}
+
+// giveAway makes the engines' user the owner of a file, where there is such a user.
+func giveAway(path string) error {
+	if user, drops := workdir.EngineUser(); drops {
+		return os.Lchown(path, int(user.UID), int(user.GID))
+	}
+	return nil
+}
+
+// credential is the user that engines run as; nil when that is the harness's own.
+func credential() *syscall.Credential {
+	user, drops := workdir.EngineUser()
+	if !drops {
+		return nil
+	}
+	return &syscall.Credential{Uid: user.UID, Gid: user.GID}
+}
+
+// oneLine joins lines and drops what is blank.
+func oneLine(lines []string) string {
+	var parts []string
+	for _, line := range lines {
+		if line = strings.TrimSpace(line); line != "" {
+			parts = append(parts, line)
+		}
+	}
+	return strings.Join(parts, " | ")
+}

@@ -1,0 +1,147 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+
+	"shakedown/internal/proc"
+)
+
+// postgres is PostgreSQL: on a unix socket with SCRAM authentication, so that connecting costs what it costs in production,
+// and with durable writes unless an experiment asks for less.
+type postgres struct{}
+
+const (
+	pgUser = "shakedown" // the superuser of own servers
+	pgDB   = "shakedown"
+	pgPort = "5432" // only a part of the socket's name: own servers listen on no port
+)
+
+var pgVersion = regexp.MustCompile(`\(PostgreSQL\) ([0-9]+(?:\.[0-9]+|devel|beta[0-9]+|rc[0-9]+)?)`)
+
+var pgDefaults = map[string]string{
+	"shared_buffers": "64MB",
+	"log_lock_waits": "on",
+	// Segments in /dev/shm would survive a SIGKILL; files in the data directory are removed with it.
+	"dynamic_shared_memory_type": "mmap",
+	"timezone":                   "UTC",
+	"log_timezone":               "UTC",
+	"log_line_prefix":            "%m [%p] ",
+}
+
+// pgReserved are the settings that decide where the server is and how it is kept.
+var pgReserved = []string{
+	"listen_addresses", "port", "unix_socket_directories", "unix_socket_permissions", "data_directory", "config_file", "hba_file",
+	"ident_file", "external_pid_file", "logging_collector", "log_destination", "password_encryption",
+}
+
+// Name is "postgres".
+func (postgres) Name() string { return "postgres" }
+
+// Find finds postgres and initdb, the newest that is installed unless PATH says otherwise.
+func (k postgres) Find() (Program, error) {
+	path, ok := search("postgres", []string{"initdb"}, "/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*",
+		"/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin")
+	if !ok {
+		return Program{}, &MissingError{Engine: k.Name(), Programs: []string{"postgres", "initdb"}, Packages: map[string]string{
+			"Debian/Ubuntu": "apt-get install postgresql", "Fedora": "dnf install postgresql-server",
+			"Alpine": "apk add postgresql", "macOS": "brew install postgresql",
+		}}
+	}
+	version, err := askVersion(path, pgVersion)
+	return Program{Path: path, Version: version}, err
+}
+
+// Start copies the template, which it makes first if need be, and starts a server on the copy.
+func (k postgres) Start(ctx context.Context, o StartOptions) (Instance, error) {
+	if err := checkSettings(k.Name(), o.Settings, pgReserved); err != nil {
+		return nil, err
+	}
+	program, err := k.Find()
+	if err != nil {
+		return nil, err
+	}
+	template, err := openTemplate(ctx, o.Keeper, o.Run.Root().Templates(), program)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	defer template.release()
+	dir, err := newDir(o.Run, k.Name())
+	if err != nil {
+		return nil, err
+	}
+	data := filepath.Join(dir, "data")
+	if err := copyTree(template.data(), data); err != nil {
+		return nil, fmt.Errorf("postgres: copying the template: %w", err)
+	}
+	s, err := newServer(ownURL(dir, template.password))
+	if err != nil {
+		return nil, err
+	}
+	s.version, s.source, s.settings = program.Version, program.Path, maps.Clone(o.Settings)
+	s.own = &own{
+		keeper: o.Keeper, sig: syscall.SIGINT, // the "fast" shutdown: no waiting for clients
+		healthy: s.Healthy, words: pgWords,
+		prepare: func(context.Context) error { return removeStalePid(data) },
+		spec: proc.Spec{
+			Name: k.Name(), Path: program.Path, Args: pgArgs(dir, data, o.Settings), Dir: data, Credential: credential(),
+			Env: pgEnv(os.Environ()), Log: filepath.Join(o.LogDir, filepath.Base(dir)+".log"),
+		},
+	}
+	if err := s.own.Start(ctx); err != nil {
+		return nil, errors.Join(err, s.close(ctx))
+	}
+	return s, nil
+}
+
+// removeStalePid removes the lock file of a killed postmaster. Whoever starts the server again knows that every process of the
+// old one is gone, which the new one cannot see from inside its pid namespace.
+func removeStalePid(data string) error {
+	if err := os.Remove(filepath.Join(data, "postmaster.pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func pgArgs(dir, data string, settings map[string]string) []string {
+	args := []string{"-D", data}
+	names, values := merged(pgDefaults, settings)
+	for _, name := range names {
+		args = append(args, "-c", name+"="+values[name])
+	}
+	return append(args, "-c", "listen_addresses=", "-c", "port="+pgPort, "-c", "unix_socket_directories="+dir,
+		"-c", "unix_socket_permissions=0777", "-c", "logging_collector=off", "-c", "log_destination=stderr")
+}
+
+// pgEnv drops what would change how PostgreSQL's programs behave (PGDATA, PGOPTIONS …) and fixes the language of its messages.
+func pgEnv(env []string) []string {
+	env = slices.DeleteFunc(slices.Clone(env), func(v string) bool {
+		return strings.HasPrefix(v, "PG") || strings.HasPrefix(v, "LC_") || strings.HasPrefix(v, "LANG")
+	})
+	return append(env, "LC_ALL=C", "TZ=UTC")
+}
+
+var pgSeverity = regexp.MustCompile(`(?:FATAL|PANIC|ERROR|HINT|DETAIL):`)
+
+// pgWords picks the complaint out of a log: the lines with a severity, without the time and pid in front.
+func pgWords(lines []string) string {
+	var grave []string
+	for _, line := range lines {
+		// While the server starts, clients are turned away with a FATAL that says nothing about the server.
+		if at := pgSeverity.FindStringIndex(line); at != nil && !strings.Contains(line, "the database system is") {
+			grave = append(grave, line[at[0]:])
+		}
+	}
+	if grave == nil {
+		grave = lines
+	}
+	return oneLine(grave[max(0, len(grave)-3):])
+}

@@ -1,0 +1,230 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+
+	"github.com/redis/go-redis/v9"
+
+	"shakedown/chaos"
+	"shakedown/internal/proc"
+)
+
+// redisKind is Redis: on a unix socket, without a password, and without persistence unless an experiment asks for it.
+type redisKind struct{}
+
+var redisVersion = regexp.MustCompile(`\bv=([0-9][0-9A-Za-z.-]*)`)
+
+var redisDefaults = map[string]string{
+	"save":        `""`,
+	"appendonly":  "no",
+	"loglevel":    "notice",
+	"maxclients":  "10000",
+	"tcp-backlog": "511",
+}
+
+// redisReserved are the settings that decide where the server is and how it is kept.
+var redisReserved = []string{
+	"port", "bind", "unixsocket", "unixsocketperm", "dir", "daemonize", "logfile", "pidfile", "supervised", "include", "loadmodule",
+	"requirepass", "aclfile", "user",
+}
+
+// Name is "redis".
+func (redisKind) Name() string { return "redis" }
+
+// Find finds redis-server.
+func (k redisKind) Find() (Program, error) {
+	path, ok := search("redis-server", nil, "/usr/bin", "/usr/local/bin", "/opt/homebrew/opt/redis*/bin", "/usr/local/opt/redis*/bin")
+	if !ok {
+		return Program{}, &MissingError{Engine: k.Name(), Programs: []string{"redis-server"}, Packages: map[string]string{
+			"Debian/Ubuntu": "apt-get install redis-server", "Fedora": "dnf install redis",
+			"Alpine": "apk add redis", "macOS": "brew install redis",
+		}}
+	}
+	version, err := askVersion(path, redisVersion)
+	return Program{Path: path, Version: version}, err
+}
+
+// Start starts a Redis server in the run's directory.
+func (k redisKind) Start(ctx context.Context, o StartOptions) (Instance, error) {
+	if err := checkSettings(k.Name(), o.Settings, redisReserved); err != nil {
+		return nil, err
+	}
+	program, err := k.Find()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := newDir(o.Run, k.Name())
+	if err != nil {
+		return nil, err
+	}
+	socket := filepath.Join(dir, "redis.sock")
+	config := filepath.Join(dir, "redis.conf")
+	if err := os.WriteFile(config, []byte(redisConfig(dir, socket, o.Settings)), 0o644); err != nil {
+		return nil, fmt.Errorf("writing the configuration of redis: %w", err)
+	}
+	r := &redisServer{version: program.Version, source: program.Path, settings: maps.Clone(o.Settings), network: "unix", address: socket}
+	r.url = (&url.URL{Scheme: "unix", Path: socket}).String()
+	r.options = &redis.Options{Network: "unix", Addr: socket, MaxRetries: -1, PoolSize: 2, ContextTimeoutEnabled: true}
+	r.client = redis.NewClient(r.options)
+	r.own = &own{
+		keeper: o.Keeper, sig: syscall.SIGTERM, healthy: r.Healthy, words: redisWords,
+		spec: proc.Spec{
+			Name: k.Name(), Path: program.Path, Args: []string{config}, Dir: dir, Credential: credential(),
+			Log: filepath.Join(o.LogDir, filepath.Base(dir)+".log"),
+		},
+	}
+	if err := r.own.Start(ctx); err != nil {
+		return nil, errors.Join(err, r.client.Close())
+	}
+	return r, nil
+}
+
+// redisConfig is a redis.conf: one setting a line, values as Redis writes them, so that one with several words is several arguments.
+func redisConfig(dir, socket string, settings map[string]string) string {
+	var b strings.Builder
+	names, values := merged(redisDefaults, settings)
+	for _, name := range names {
+		value := values[name]
+		if value == "" {
+			value = `""`
+		}
+		fmt.Fprintf(&b, "%s %s\n", name, value)
+	}
+	fmt.Fprintf(&b, "port 0\nunixsocket %q\nunixsocketperm 777\ndir %q\ndaemonize no\nlogfile \"\"\n", socket, dir)
+	return b.String()
+}
+
+// redisWords picks the complaint out of a log: Redis prints a block below "FATAL CONFIG FILE ERROR".
+func redisWords(lines []string) string {
+	for i, line := range lines {
+		if strings.Contains(line, "FATAL CONFIG FILE ERROR") {
+			return oneLine(lines[i:])
+		}
+	}
+	var grave []string
+	for _, line := range lines {
+		if strings.Contains(line, " # ") { // the mark of a warning
+			grave = append(grave, line)
+		}
+	}
+	if grave == nil {
+		grave = lines
+	}
+	return oneLine(grave[max(0, len(grave)-3):])
+}
+
+// Attach connects to the Redis at the address: redis://[user:password@]host:port/db, rediss:// or unix://path.
+func (k redisKind) Attach(ctx context.Context, address string) (Instance, error) {
+	options, err := redis.ParseURL(address)
+	if err != nil {
+		return nil, fmt.Errorf("--redis-url: %w", withoutURL(err))
+	}
+	options.MaxRetries, options.PoolSize, options.ContextTimeoutEnabled = -1, 2, true
+	r := &redisServer{source: withoutPassword(address), url: address, options: options, network: options.Network, address: options.Addr}
+	r.client = redis.NewClient(options)
+	info, err := r.info(ctx)
+	if err != nil {
+		_ = r.client.Close()
+		return nil, fmt.Errorf("redis at %s: %w", r.source, err)
+	}
+	r.version = info["redis_version"]
+	return r, nil
+}
+
+// redisServer is a running Redis.
+type redisServer struct {
+	version, source, url string
+	network, address     string
+	settings             map[string]string
+	options              *redis.Options
+	client               *redis.Client
+	own                  *own // nil when attached
+}
+
+var _ Instance = (*redisServer)(nil)
+
+// Name is "redis".
+func (*redisServer) Name() string { return "redis" }
+
+// Version is the server's version.
+func (r *redisServer) Version() string { return r.version }
+
+// Source is where the server comes from.
+func (r *redisServer) Source() string { return r.source }
+
+// Settings are those that were asked for.
+func (r *redisServer) Settings() map[string]string { return r.settings }
+
+// URL is what redis.ParseURL takes.
+func (r *redisServer) URL() string { return r.url }
+
+// Dial is where the server listens.
+func (r *redisServer) Dial() (network, address string) { return r.network, r.address }
+
+// URLVia is URL with the proxy's address in place of the server's.
+func (r *redisServer) URLVia(addr string) string {
+	u := url.URL{Scheme: "redis", Host: addr, Path: fmt.Sprintf("/%d", r.options.DB)}
+	if r.options.TLSConfig != nil {
+		u.Scheme = "rediss"
+	}
+	if r.options.Password != "" || r.options.Username != "" {
+		u.User = url.UserPassword(r.options.Username, r.options.Password)
+	}
+	return u.String()
+}
+
+// Healthy sends PING.
+func (r *redisServer) Healthy(ctx context.Context) error {
+	if err := r.client.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("redis does not answer: %w", err)
+	}
+	return nil
+}
+
+// Process is the server's process.
+func (r *redisServer) Process() chaos.Process {
+	if r.own == nil {
+		return foreign("redis")
+	}
+	return r.own
+}
+
+// Crashed says whether the run's own server died by itself.
+func (r *redisServer) Crashed() error {
+	if r.own == nil {
+		return nil
+	}
+	return r.own.crashed()
+}
+
+// Reset empties the run's own server; an attached one is left as it is.
+func (r *redisServer) Reset(ctx context.Context) error {
+	if r.own == nil {
+		return nil
+	}
+	if err := r.client.FlushAll(ctx).Err(); err != nil {
+		return fmt.Errorf("emptying redis: %w", err)
+	}
+	return nil
+}
+
+// Stop ends the run's own server, and lets go of an attached one.
+func (r *redisServer) Stop(ctx context.Context) error {
+	err := r.client.Close()
+	if errors.Is(err, redis.ErrClosed) {
+		err = nil
+	}
+	if r.own != nil {
+		err = errors.Join(err, r.own.stop(ctx))
+	}
+	return err
+}
