@@ -1,0 +1,94 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"shakedown/bench"
+	"shakedown/bench/record"
+	"shakedown/internal/clock"
+	"shakedown/internal/stack"
+)
+
+// engineSource is where an engine of the run comes from: programs on this machine, or an address that the user gave.
+type engineSource struct {
+	kind  stack.Kind
+	found stack.Program
+	given stack.Instance // the user's
+}
+
+// preflight finds every engine before anything starts. Servers that the user gives have to answer.
+func preflight(ctx context.Context, o Options) (map[string]engineSource, error) {
+	sources := map[string]engineSource{}
+	for _, spec := range o.Experiment.Engines {
+		kind, err := stack.Lookup(spec.Name)
+		if err != nil {
+			return nil, &InputError{fmt.Errorf("%s: %w", o.Experiment.Name, err)}
+		}
+		source := engineSource{kind: kind}
+		if url := o.Attach[spec.Name]; url != "" {
+			if source.given, err = kind.Attach(ctx, url); err != nil {
+				return nil, &InputError{err}
+			}
+		} else if source.found, err = kind.Find(); err != nil {
+			return nil, &EnvironmentError{err}
+		}
+		sources[spec.Name] = source
+	}
+	return sources, checkFaults(o.Experiment, sources)
+}
+
+func (s engineSource) start(ctx context.Context, t *trial, spec bench.EngineSpec) (stack.Instance, error) {
+	if s.given != nil {
+		return s.given, nil
+	}
+	return s.kind.Start(ctx, stack.StartOptions{
+		Keeper: t.keeper, Run: t.work, LogDir: filepath.Dir(t.writer.LogPath(spec.Name)), Settings: spec.Settings,
+	})
+}
+
+// letGo lets go of the servers that the user gave.
+func letGo(ctx context.Context, sources map[string]engineSource) error {
+	var errs []error
+	for _, s := range sources {
+		if s.given != nil {
+			errs = append(errs, s.given.Stop(ctx))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func describeEngines(e bench.Experiment, sources map[string]engineSource) []record.Engine {
+	var engines []record.Engine
+	for _, spec := range e.Engines {
+		s := sources[spec.Name]
+		d := record.Engine{Name: spec.Name, Version: s.found.Version, Source: s.found.Path, Settings: spec.Settings}
+		if s.given != nil {
+			d.Version, d.Source, d.Settings = s.given.Version(), s.given.Source(), nil
+		}
+		engines = append(engines, d)
+	}
+	return engines
+}
+
+// lookAtMemory reads what each backend of an engine keeps in memory: once, right after the load, because reading it costs
+// the processor time that the load needs. The points are dated to the end of the last phase.
+func (t *trial) lookAtMemory() {
+	ctx, cancel := context.WithTimeout(context.Background(), healTimeout)
+	defer cancel()
+	at := clock.Now() - t.zero
+	if n := len(t.timeline.spans); n > 0 {
+		at = min(at, t.timeline.spans[n-1].End-1)
+	}
+	for _, e := range t.engines {
+		m, ok := e.(stack.MemoryReader)
+		if !ok {
+			continue
+		}
+		if found, err := families(m.Memory(ctx)); err == nil {
+			t.scraper.keep(at, nil, found)
+		}
+	}
+}

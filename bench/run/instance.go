@@ -1,0 +1,201 @@
+package run
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"shakedown/bench"
+	"shakedown/chaos"
+	"shakedown/internal/proc"
+)
+
+// startTimeout is how long a service may take until it is ready: its pool connects to a database over a slow link.
+const startTimeout = 60 * time.Second
+
+// stopGrace is how long a service may drain before it is killed.
+const stopGrace = 4 * time.Second
+
+// TargetSpec is what `shakedown target` reads: one process of one variant.
+type TargetSpec struct {
+	Env    bench.Env       `json:"env"`
+	Config json.RawMessage `json:"config"`
+	Listen string          `json:"listen"` // "127.0.0.1:0", or the same address again after a restart
+}
+
+// TargetReady is the one line that `shakedown target` prints once it serves.
+type TargetReady struct {
+	Addr string `json:"addr"`
+}
+
+// instance is one process of a pattern. It is a chaos.Process: it can be killed, frozen and started again.
+type instance struct {
+	keeper  *proc.Keeper
+	program string
+	dir     string // for its specification; only the run's own user may look into it
+	log     string
+	spec    TargetSpec
+	died    func(name, how string) // when it ends and nobody asked it to
+
+	mu      sync.Mutex
+	process *proc.Process
+}
+
+var _ chaos.Process = (*instance)(nil)
+
+// Name is the instance's name, "service-0".
+func (i *instance) Name() string { return i.spec.Env.Name() }
+
+// Addr is where it listens.
+func (i *instance) Addr() string { return i.spec.Listen }
+
+// Start starts it, the first time or again at the same address, and returns once it is ready.
+func (i *instance) Start(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	path := filepath.Join(i.dir, i.Name()+".json")
+	raw, err := json.Marshal(i.spec)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		return err
+	}
+	ready := newFirstLine()
+	process, err := i.keeper.Start(ctx, proc.Spec{
+		Name: i.Name(), Path: i.program, Args: []string{"target", i.spec.Env.Pattern, "--spec", path}, Log: i.log, Stdout: ready,
+	})
+	if err != nil {
+		return fmt.Errorf("start %s: %w", i.Name(), err)
+	}
+	var said TargetReady
+	if err := ready.wait(ctx, process, &said); err != nil {
+		_ = process.Kill(context.WithoutCancel(ctx))
+		return fmt.Errorf("start %s: %w", i.Name(), err)
+	}
+	i.mu.Lock()
+	i.process = process
+	i.spec.Listen = said.Addr
+	i.mu.Unlock()
+	go i.watch(process)
+	return nil
+}
+
+// watch reports an end that nobody asked for. It ends with the process, which the keeper ends at the latest.
+func (i *instance) watch(p *proc.Process) {
+	<-p.Done()
+	if !p.Expected() {
+		i.died(i.Name(), p.ExitState()+tailOf(p))
+	}
+}
+
+func tailOf(p *proc.Process) string {
+	lines := p.Tail(3)
+	if len(lines) == 0 {
+		return ""
+	}
+	return "; it last said: " + strings.Join(lines, " | ")
+}
+
+func (i *instance) current() (*proc.Process, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.process == nil {
+		return nil, fmt.Errorf("%s was never started", i.Name())
+	}
+	return i.process, nil
+}
+
+// Kill ends it with SIGKILL.
+func (i *instance) Kill(ctx context.Context) error {
+	p, err := i.current()
+	if err != nil {
+		return err
+	}
+	return p.Kill(ctx)
+}
+
+// Pause is SIGSTOP.
+func (i *instance) Pause(ctx context.Context) error {
+	p, err := i.current()
+	if err != nil {
+		return err
+	}
+	return p.Pause(ctx)
+}
+
+// Resume is SIGCONT.
+func (i *instance) Resume(ctx context.Context) error {
+	p, err := i.current()
+	if err != nil {
+		return err
+	}
+	return p.Resume(ctx)
+}
+
+// State is what the kernel says of it.
+func (i *instance) State(context.Context) (chaos.State, error) {
+	p, err := i.current()
+	if err != nil {
+		return chaos.Gone, err
+	}
+	s, err := p.State()
+	return chaos.State(s), err
+}
+
+// stop asks it to drain and end.
+func (i *instance) stop(ctx context.Context) error {
+	p, err := i.current()
+	if err != nil {
+		return nil // never started, so there is nothing to stop
+	}
+	return p.Stop(ctx, syscall.SIGTERM, stopGrace)
+}
+
+// firstLine takes the first line of a process's output and throws the rest away.
+type firstLine struct {
+	mu   sync.Mutex
+	buf  bytes.Buffer
+	got  bool
+	line chan []byte
+}
+
+func newFirstLine() *firstLine { return &firstLine{line: make(chan []byte, 1)} }
+
+func (f *firstLine) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.got {
+		f.buf.Write(p)
+		if line, err := f.buf.ReadBytes('\n'); err == nil {
+			f.got = true
+			f.line <- line
+		} else {
+			f.buf.Write(line)
+		}
+	}
+	return len(p), nil
+}
+
+// wait parses the first line into v, or says why there was none.
+func (f *firstLine) wait(ctx context.Context, p *proc.Process, v any) error {
+	select {
+	case line := <-f.line:
+		if err := json.Unmarshal(line, v); err != nil {
+			return fmt.Errorf("its first line is not what was expected: %w", err)
+		}
+		return nil
+	case <-p.Done():
+		return errors.New("it ended (" + p.ExitState() + ")" + tailOf(p))
+	case <-ctx.Done():
+		return fmt.Errorf("it did not become ready: %w%s", context.Cause(ctx), tailOf(p))
+	}
+}

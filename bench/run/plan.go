@@ -1,0 +1,70 @@
+package run
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"shakedown/bench"
+)
+
+// Planned is one trial to come.
+type Planned struct {
+	Index   int
+	Variant bench.Variant
+	Level   bench.Level
+	Repeat  int
+	Seed    uint64
+	Length  time.Duration // of its phases
+}
+
+// plan lays out the trials: every repeat is a block of all variants at all levels, in a seeded random order, so that
+// what drifts on the machine meets every variant alike. The trials of one block share a seed: the same arrivals and the
+// same keys meet every variant, which takes the luck of the draw out of their comparison.
+func plan(e bench.Experiment, repeats int, seed uint64) []Planned {
+	var trials []Planned
+	rng := rand.New(rand.NewPCG(seed, 0))
+	for repeat := range repeats {
+		block := len(trials)
+		trialSeed := rng.Uint64()
+		for _, level := range e.LevelList() {
+			for _, variant := range e.Variants {
+				if !level.Runs(variant.Name) {
+					continue
+				}
+				trials = append(trials, Planned{
+					Variant: variant, Level: level, Repeat: repeat, Seed: trialSeed, Length: length(e.PhasesAt(level)),
+				})
+			}
+		}
+		rng.Shuffle(len(trials)-block, func(i, j int) {
+			trials[block+i], trials[block+j] = trials[block+j], trials[block+i]
+		})
+	}
+	for i := range trials {
+		trials[i].Index = i
+	}
+	return trials
+}
+
+func length(phases []bench.Phase) time.Duration {
+	var sum time.Duration
+	for _, p := range phases {
+		sum += p.For.D()
+	}
+	return sum
+}
+
+// perTrial is about what starting, seeding and stopping take for one trial, for estimates.
+const perTrial = 1500 * time.Millisecond
+
+// Estimate is about how long an experiment takes.
+func Estimate(e bench.Experiment, repeats int) time.Duration {
+	var sum time.Duration
+	for _, t := range plan(e, repeats, 0) {
+		sum += t.Length + perTrial
+	}
+	if e.Capacity != nil {
+		sum += e.Capacity.For.D() + perTrial
+	}
+	return sum
+}

@@ -1,0 +1,104 @@
+package run
+
+import (
+	"fmt"
+
+	"shakedown/bench"
+	"shakedown/chaos"
+)
+
+// checkFaults makes sure, before anything starts, that every fault of the experiment has something to act on. A server that
+// the user gave is no process of the run: nothing may kill it.
+func checkFaults(e bench.Experiment, sources map[string]engineSource) error {
+	for _, level := range e.LevelList() {
+		for _, v := range e.Variants {
+			if !level.Runs(v.Name) {
+				continue
+			}
+			s := plannedSurface(e, v, sources)
+			for _, p := range e.PhasesAt(level) {
+				for _, f := range p.Faults {
+					if err := f.Available(s); err != nil {
+						return &InputError{fmt.Errorf("%s, phase %s: fault %s: %w", e.Name, p.Name, f, err)}
+					}
+				}
+			}
+			for _, f := range networkAt(e, level) {
+				if err := f.Available(s); err != nil {
+					return &InputError{fmt.Errorf("%s, network: fault %s: %w", e.Name, f, err)}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func networkAt(e bench.Experiment, level bench.Level) chaos.Faults {
+	if level.Network != nil {
+		return level.Network
+	}
+	return e.Network
+}
+
+// plannedSurface has the names of all that a trial will have, and nothing behind them.
+func plannedSurface(e bench.Experiment, v bench.Variant, sources map[string]engineSource) *surface {
+	s := &surface{}
+	for _, engine := range e.Engines {
+		if sources[engine.Name].given == nil {
+			s.processes = append(s.processes, namedProcess{engine.Name, plannedProcess{name: engine.Name}})
+		}
+	}
+	behind := engineNames(e)
+	for _, b := range e.Backends {
+		s.plan(b.Role, max(b.Instances, 1), behind)
+	}
+	for _, b := range e.Backends {
+		behind = append(behind, backendNames(b)...)
+	}
+	s.plan(bench.ServiceRole, max(v.Instances, 1), behind)
+	return s
+}
+
+func (s *surface) plan(role string, n int, behind []string) {
+	for i := range n {
+		name := bench.InstanceName(role, i)
+		s.processes = append(s.processes, namedProcess{role, plannedProcess{name: name}})
+		for _, to := range behind {
+			s.links = append(s.links, plannedLink{name: linkName(name, to)})
+		}
+	}
+}
+
+func engineNames(e bench.Experiment) []string {
+	var names []string
+	for _, spec := range e.Engines {
+		names = append(names, spec.Name)
+	}
+	return names
+}
+
+// backendNames are the names under which services reach a backend: that of its role, or of each instance of several.
+func backendNames(b bench.Backend) []string {
+	if b.Instances <= 1 {
+		return []string{b.Role}
+	}
+	var names []string
+	for i := range b.Instances {
+		names = append(names, bench.InstanceName(b.Role, i))
+	}
+	return names
+}
+
+type plannedLink struct {
+	chaos.Link
+	name string
+}
+
+func (l plannedLink) Name() string { return l.name }
+
+type plannedProcess struct {
+	chaos.Process
+	name string
+}
+
+func (p plannedProcess) Name() string { return p.name }

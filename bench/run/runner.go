@@ -1,0 +1,162 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"shakedown/bench/record"
+	"shakedown/chaos/proxy/api"
+	"shakedown/internal/proc"
+	"shakedown/internal/telemetry"
+	"shakedown/internal/workdir"
+)
+
+// runner is one run in progress: what all its trials share.
+type runner struct {
+	o         Options
+	progress  Progress
+	work      *workdir.Run
+	keeper    *proc.Keeper
+	writer    *record.Writer
+	proxy     *api.Client
+	hub       *telemetry.Hub
+	client    *http.Client // for scraping
+	capacity  float64
+	available map[string]engineSource
+}
+
+// Run runs the experiment and leaves a run directory at o.Out. It returns an error that wraps ErrAborted when ctx ended it, an
+// *InputError when what was asked for makes no sense, an *EnvironmentError when this machine lacks something, and another
+// error when something broke. Whatever it returns, nothing that it started lives on. A directory that it made is marked.
+func Run(ctx context.Context, o Options) (err error) {
+	if err := o.validate(); err != nil {
+		return &InputError{err}
+	}
+	r := &runner{o: o, progress: o.Progress, client: &http.Client{Timeout: 2 * time.Second}}
+	if r.progress == nil {
+		r.progress = silent{}
+	}
+	if r.available, err = preflight(ctx, o); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, letGo(context.WithoutCancel(ctx), r.available)) }()
+	root, err := workdir.Open()
+	if err != nil {
+		return &EnvironmentError{err}
+	}
+	if _, err := root.Sweep(ctx); err != nil {
+		return fmt.Errorf("clean up after an earlier run: %w", err)
+	}
+	if r.work, err = root.NewRun(workdir.NewID()); err != nil {
+		return &EnvironmentError{err}
+	}
+	defer func() { err = errors.Join(err, r.work.Close()) }()
+	r.keeper = proc.NewKeeper(r.work.Journal())
+	defer func() { err = errors.Join(err, r.keeper.Close()) }()
+	trials := plan(o.Experiment, o.Repeats, o.Seed)
+	if r.writer, err = record.Create(o.Out, r.describe(len(trials))); err != nil {
+		return &InputError{err}
+	}
+	err = r.all(ctx, trials)
+	return r.finish(ctx, err)
+}
+
+// describe is what run.json says before anything has run.
+func (r *runner) describe(planned int) record.Run {
+	o := r.o
+	return record.Run{
+		SchemaVersion: record.SchemaVersion, ID: r.work.ID(), Started: time.Now().UTC(), Version: o.Version, Commit: o.Commit,
+		Command: o.Command, Seed: o.Seed, Repeats: o.Repeats, Quick: o.Quick, Pattern: o.Pattern.Name, Claims: o.Claims,
+		Experiment: o.Experiment, Host: Host(string(r.keeper.Containment())), Engines: describeEngines(o.Experiment, r.available), Planned: planned,
+	}
+}
+
+// all measures the capacity where one is needed, and runs every trial.
+func (r *runner) all(ctx context.Context, trials []Planned) error {
+	r.progress.Planned(trials, Estimate(r.o.Experiment, r.o.Repeats))
+	if err := r.startTelemetry(ctx); err != nil {
+		return err
+	}
+	if err := r.startProxy(ctx); err != nil {
+		return err
+	}
+	if r.o.Experiment.Capacity != nil {
+		r.progress.Doing("measuring the capacity")
+		if err := r.measureCapacity(ctx); err != nil {
+			return fmt.Errorf("measure the capacity: %w", err)
+		}
+	}
+	for _, t := range trials {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.trial(ctx, t); err != nil {
+			return fmt.Errorf("trial %d (%s): %w", t.Index, describeTrial(t), err)
+		}
+	}
+	return nil
+}
+
+func describeTrial(t Planned) string {
+	s := t.Variant.Name
+	if t.Level.Name != "" {
+		s += " at " + t.Level.Name
+	}
+	return fmt.Sprintf("%s, repeat %d", s, t.Repeat+1)
+}
+
+// finish marks the run directory with how the run ended.
+func (r *runner) finish(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return r.writer.Finish(record.Complete, nil)
+	case ctx.Err() != nil:
+		return errors.Join(fmt.Errorf("%w: %w", ErrAborted, context.Cause(ctx)), r.writer.Finish(record.Aborted, context.Cause(ctx)))
+	default:
+		return errors.Join(err, r.writer.Finish(record.Aborted, err))
+	}
+}
+
+// startProxy starts the process that every link runs through.
+func (r *runner) startProxy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	ready := newFirstLine()
+	p, err := r.keeper.Start(ctx, proc.Spec{
+		Name: "proxy", Path: r.o.Program, Args: []string{"chaos", "serve"}, Log: r.writer.Dir() + "/proxy.log", Stdout: ready,
+	})
+	if err != nil {
+		return fmt.Errorf("start the proxy: %w", err)
+	}
+	var said api.Hello
+	if err := ready.wait(ctx, p, &said); err != nil {
+		return fmt.Errorf("start the proxy: %w", err)
+	}
+	if r.proxy, err = api.Dial(ctx, said.Control, said.Token); err != nil {
+		return fmt.Errorf("reach the proxy: %w", err)
+	}
+	go r.watchProxy(p)
+	return nil
+}
+
+// watchProxy reports a proxy that ends by itself; the trial then fails by its own means, because every link is gone.
+func (r *runner) watchProxy(p *proc.Process) {
+	<-p.Done()
+	if !p.Expected() {
+		r.progress.Finding("the proxy ended: " + p.ExitState() + tailOf(p))
+	}
+}
+
+func (r *runner) startTelemetry(ctx context.Context) error {
+	r.hub = telemetry.New()
+	if r.o.Telemetry == "" {
+		return nil
+	}
+	if _, err := r.hub.Serve(ctx, r.o.Telemetry); err != nil {
+		return &InputError{fmt.Errorf("telemetry: %w", err)}
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"shakedown/bench"
+	"shakedown/bench/record"
+	"shakedown/chaos"
+	"shakedown/internal/clock"
+)
+
+// healTimeout bounds the undoing of one fault, also when the run is being aborted: starting a killed engine again
+// takes longest.
+const healTimeout = 30 * time.Second
+
+// journal is told of every fault before it acts. *workdir.Journal is one.
+type journal interface {
+	Fault(text, undo string) (int, error)
+	Healed(fault int) error
+}
+
+// timeline walks through the phases of one trial: it puts their faults in force and heals them.
+type timeline struct {
+	zero    time.Duration
+	surface chaos.Surface
+	journal journal
+	event   func(record.Event)
+	entered func(bench.Phase)                     // a phase has begun
+	changed func(f record.FaultSpan, active bool) // a fault took effect or was healed
+
+	mu     sync.Mutex
+	spans  []record.PhaseSpan
+	active []*activeFault
+}
+
+type activeFault struct {
+	phase, at int // indexes of the span it belongs to; phase < 0: the network of the whole trial
+	entry     int // in the journal
+	injection chaos.Injection
+	span      record.FaultSpan
+}
+
+func (t *timeline) now() time.Duration { return clock.Now() - t.zero }
+
+// run enters every phase when its time has come, and returns when the last one has ended and everything is healed. It
+// heals on every path out.
+func (t *timeline) run(ctx context.Context, phases []bench.Phase) (err error) {
+	defer func() {
+		if healErr := t.healAll(ctx); err == nil {
+			err = healErr
+		}
+	}()
+	for i, p := range phases {
+		if err := sleepUntil(ctx, t.zero+t.spans[i].Start); err != nil {
+			return err
+		}
+		if err := t.healAll(ctx); err != nil {
+			return err
+		}
+		t.event(record.Event{At: t.now(), Kind: "phase", Name: p.Name, Detail: fmt.Sprintf("%s for %v", loadOf(p), p.For)})
+		t.entered(p)
+		for _, f := range p.Faults {
+			if err := t.inject(ctx, i, f); err != nil {
+				return err
+			}
+		}
+	}
+	return sleepUntil(ctx, t.zero+t.spans[len(phases)-1].End)
+}
+
+func loadOf(p bench.Phase) string {
+	switch {
+	case p.Closed != nil:
+		return fmt.Sprintf("%d users", p.Closed.Users)
+	case p.Rate == (bench.Rate{}):
+		return "silence"
+	default:
+		return p.Rate.String()
+	}
+}
+
+// inject puts one fault in force, after the journal knows of it.
+func (t *timeline) inject(ctx context.Context, phase int, f chaos.Fault) error {
+	if err := f.Available(t.surface); err != nil {
+		return &InputError{fmt.Errorf("fault %s: %w", f, err)}
+	}
+	entry, err := t.journal.Fault(f.String(), "ends with the processes of the run")
+	if err != nil {
+		return err
+	}
+	injection, err := f.Inject(ctx, t.surface)
+	if err != nil {
+		return fmt.Errorf("inject %s: %w", f, err)
+	}
+	span := record.FaultSpan{Fault: f.String(), Kind: f.Kind(), Injected: t.now(), Landed: injection.Landed()}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := &activeFault{phase: phase, entry: entry, injection: injection, span: span}
+	if phase >= 0 {
+		a.at = len(t.spans[phase].Faults)
+		t.spans[phase].Faults = append(t.spans[phase].Faults, span)
+	}
+	t.active = append(t.active, a)
+	t.event(record.Event{At: span.Injected, Kind: "fault_injected", Name: span.Fault, Detail: span.Landed.String()})
+	t.changed(span, true)
+	return nil
+}
+
+// healAll heals the faults of phases, the last first, whatever has become of ctx. The network of the trial stays.
+func (t *timeline) healAll(ctx context.Context) error {
+	return t.heal(ctx, func(a *activeFault) bool { return a.phase >= 0 })
+}
+
+// healNetwork heals what was in force for the whole trial.
+func (t *timeline) healNetwork(ctx context.Context) error {
+	return t.heal(ctx, func(*activeFault) bool { return true })
+}
+
+func (t *timeline) heal(ctx context.Context, which func(*activeFault) bool) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var first error
+	var left []*activeFault
+	for i := len(t.active) - 1; i >= 0; i-- {
+		a := t.active[i]
+		if !which(a) {
+			left = append([]*activeFault{a}, left...)
+			continue
+		}
+		if err := t.healOne(ctx, a); err != nil && first == nil {
+			first = err
+		}
+	}
+	t.active = left
+	return first
+}
+
+func (t *timeline) healOne(ctx context.Context, a *activeFault) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healTimeout)
+	defer cancel()
+	effect, err := a.injection.Heal(ctx)
+	a.span.Healed, a.span.Effect = t.now(), effect
+	if a.phase >= 0 {
+		t.spans[a.phase].Faults[a.at] = a.span
+	}
+	if err != nil {
+		return fmt.Errorf("heal %s: %w", a.span.Fault, err)
+	}
+	t.event(record.Event{At: a.span.Healed, Kind: "fault_healed", Name: a.span.Fault, Detail: effect.String()})
+	t.changed(a.span, false)
+	return t.journal.Healed(a.entry)
+}
+
+// spansFor lays the phases out from the trial's zero.
+func spansFor(phases []bench.Phase, capacity float64) []record.PhaseSpan {
+	var at time.Duration
+	spans := make([]record.PhaseSpan, len(phases))
+	for i, p := range phases {
+		spans[i] = record.PhaseSpan{Name: p.Name, Start: at, End: at + p.For.D(), Judged: p.Judged}
+		if p.Closed != nil {
+			spans[i].Users = p.Closed.Users
+		} else {
+			spans[i].RateS = p.Rate.At(capacity)
+		}
+		at += p.For.D()
+	}
+	return spans
+}
+
+// sleepUntil waits for a time of the shared clock, to about a millisecond.
+func sleepUntil(ctx context.Context, at time.Duration) error {
+	wait := at - clock.Now()
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

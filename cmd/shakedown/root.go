@@ -1,0 +1,32 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+// newRoot builds the command tree. started becomes true when a command's own code runs: what goes wrong before is the
+// command line's fault.
+func newRoot() (root *cobra.Command, started *bool) {
+	started = new(bool)
+	root = &cobra.Command{
+		Use:   "shakedown",
+		Short: "Put claims about backend patterns to the test, on real servers",
+		Long: `shakedown turns claims about backend patterns into experiments on real servers: load drives services that use a
+pattern and a control that does not, while faults are injected; then it says what holds, what fails, and by how much.
+
+  shakedown list                                what can be run, and what this machine lacks
+  shakedown show cache/aside/stampede           the question, the variants, the faults, the claims
+  shakedown run cache/aside/stampede --quick    runs it, prints verdicts, keeps a report
+  shakedown report DIR --format html            judges a stored run again, without any server
+
+Exit codes: 0 every verdict as expected; 1 some verdict not as expected; 2 bad input; 3 this machine lacks something;
+4 the run is void and may not be judged; 5 aborted; 70 internal error.`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		Args:              cobra.NoArgs,
+		PersistentPreRunE: func(*cobra.Command, []string) error { *started = true; return nil },
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.AddCommand(newList(), newShow(), newRun(), newReport(), newDoctor(), newClean(), newTarget(), newChaos(), newVersion())
+	return root, started
+}

@@ -1,0 +1,119 @@
+// Package doctor looks at a machine and says what shakedown can do on it: engines, cores, timers, containment, and what
+// later faults need. It changes nothing.
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"golang.org/x/sys/unix"
+
+	"shakedown/bench/run"
+	"shakedown/internal/proc"
+	"shakedown/internal/stack"
+	"shakedown/internal/workdir"
+)
+
+// Examine prints what it finds, a line each, and says whether something is missing that experiments need.
+func Examine(ctx context.Context, out io.Writer) (lacking bool, err error) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	var containments []string
+	for _, c := range proc.Containments() {
+		containments = append(containments, string(c))
+	}
+	host := run.Host(containments[0])
+	fmt.Fprintf(w, "machine\t%s, kernel %s, %s\n", host.OS, host.Kernel, host.Arch)
+	fmt.Fprintf(w, "processor\t%s, %d cores%s\n", host.CPU, host.Cores, coresAdvice(host.Cores))
+	fmt.Fprintf(w, "memory\t%.1f GiB\n", host.MemoryGiB)
+	fmt.Fprintf(w, "timer\twakes %.0f µs late at p99%s\n", host.TimerSlackUS, timerAdvice(host.TimerSlackUS))
+	fmt.Fprintf(w, "containment\t%s (of %s)\n", containments[0], strings.Join(containments, ", "))
+	for _, k := range stack.Kinds() {
+		found, err := k.Find()
+		if err != nil {
+			lacking = true
+			fmt.Fprintf(w, "%s\tmissing: %v\n", k.Name(), err)
+			continue
+		}
+		fmt.Fprintf(w, "%s\t%s, %s\n", k.Name(), found.Version, found.Path)
+	}
+	root, err := workdir.Open()
+	if err != nil {
+		lacking = true
+		fmt.Fprintf(w, "cache folder\t%v\n", err)
+	} else {
+		fmt.Fprintf(w, "cache folder\t%s, %s free\n", root.Dir(), freeSpace(root.Dir()))
+	}
+	if user, drops := workdir.EngineUser(); drops {
+		fmt.Fprintf(w, "engines run as\t%s\n", user.Name)
+	} else {
+		fmt.Fprintf(w, "engines run as\tyou\n")
+	}
+	fmt.Fprintf(w, "network namespaces\t%s\n", namespaces())
+	fmt.Fprintf(w, "FUSE\t%s\n", device("/dev/fuse"))
+	fmt.Fprintf(w, "cgroups\t%s\n", cgroups())
+	return lacking, w.Flush()
+}
+
+func coresAdvice(n int) string {
+	if n < 2 {
+		return "; with fewer than 2, load and services disturb each other"
+	}
+	return ""
+}
+
+func timerAdvice(us float64) string {
+	if us > 500 {
+		return "; that is coarse, and short delays will be longer than asked for"
+	}
+	return ""
+}
+
+func freeSpace(dir string) string {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return "unknown"
+	}
+	return fmt.Sprintf("%.1f GiB", float64(s.Bavail)*float64(s.Bsize)/(1<<30))
+}
+
+// namespaces says whether this process may make network namespaces, without making one.
+func namespaces() string {
+	if _, err := os.Stat("/proc/self/ns/net"); err != nil {
+		return "the kernel has none"
+	}
+	if os.Geteuid() == 0 {
+		return "yes, as root"
+	}
+	return "the kernel has them; making one needs root"
+}
+
+func device(path string) string {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return "no: " + err.Error()
+	}
+	_ = f.Close()
+	return "yes, " + path
+}
+
+func cgroups() string {
+	switch {
+	case exists("/sys/fs/cgroup/cgroup.controllers"):
+		return "v2"
+	case exists("/sys/fs/cgroup/unified/cgroup.controllers"):
+		return "v1, with v2 beside it"
+	case exists("/sys/fs/cgroup/cpu"):
+		return "v1"
+	default:
+		return "none mounted"
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -1,0 +1,281 @@
+// Package session goes from what the user typed to experiments that are ready to run: names or files, overrides, --quick,
+// and every check that can be made before anything starts. It starts nothing itself; the commands call it.
+package session
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"shakedown/bench"
+	"shakedown/bench/measure"
+	"shakedown/bench/run"
+	"shakedown/internal/specfile"
+	"shakedown/targets/catalog"
+	"shakedown/targets/serve"
+)
+
+// Request is what the user asked for.
+type Request struct {
+	Experiments []string // names, or paths of YAML files
+	Quick       bool
+	Variants    []string
+	Params      []string // key=value
+	Out         string
+	Attach      map[string]string // engine → URL; an empty URL is none
+	AllowTarget []string          // hosts, beside loopback, that may get load and faults
+}
+
+// Job is one experiment, ready to run.
+type Job struct {
+	Pattern    bench.Pattern
+	Experiment bench.Experiment
+	Claims     []bench.Claim
+	Out        string
+	Attach     map[string]string
+}
+
+// Prepare resolves the request. Every error is a *run.InputError of one line.
+func Prepare(r Request, now time.Time) ([]Job, error) {
+	if len(r.Experiments) == 0 {
+		return nil, bad("say which experiment to run; `shakedown list` shows them")
+	}
+	var jobs []Job
+	for _, name := range r.Experiments {
+		job, err := prepare(r, name)
+		if err != nil {
+			return nil, &run.InputError{Err: err}
+		}
+		jobs = append(jobs, job)
+	}
+	if err := attach(jobs, r); err != nil {
+		return nil, err
+	}
+	for i := range jobs {
+		jobs[i].Out = outDir(r.Out, jobs[i].Experiment.Name, len(jobs), now)
+		if err := writable(jobs[i].Out); err != nil {
+			return nil, err
+		}
+	}
+	return jobs, nil
+}
+
+func prepare(r Request, name string) (Job, error) {
+	pattern, experiment, err := find(name)
+	if err != nil {
+		return Job{}, err
+	}
+	if experiment, err = experiment.Clone(); err != nil {
+		return Job{}, err
+	}
+	if r.Quick {
+		experiment.Quicken()
+	}
+	for _, p := range r.Params {
+		key, value, ok := strings.Cut(p, "=")
+		if !ok || key == "" {
+			return Job{}, fmt.Errorf("-p %s: write key=value", p)
+		}
+		if err := experiment.Set(key, value, fieldsOf(pattern)); err != nil {
+			return Job{}, err
+		}
+	}
+	if len(r.Variants) > 0 {
+		if err := experiment.Only(r.Variants); err != nil {
+			return Job{}, err
+		}
+	}
+	claims, err := catalog.Claims(experiment)
+	if err != nil {
+		return Job{}, err
+	}
+	return Job{Pattern: pattern, Experiment: experiment, Claims: claims}, Check(pattern, experiment)
+}
+
+// find is an experiment of the catalog, or one in a file.
+func find(name string) (bench.Pattern, bench.Experiment, error) {
+	if !strings.HasSuffix(name, ".yaml") && !strings.HasSuffix(name, ".yml") {
+		return catalog.Experiment(name)
+	}
+	e, err := specfile.Read(name)
+	if err != nil {
+		return bench.Pattern{}, e, err
+	}
+	p, err := catalog.PatternOf(e.Name)
+	if err != nil {
+		return p, e, fmt.Errorf("%s: name: %w", name, err)
+	}
+	return p, e, nil
+}
+
+// Check finds whatever can be found wrong with an experiment without starting anything.
+func Check(p bench.Pattern, e bench.Experiment) error {
+	if err := e.Validate(); err != nil {
+		return oneLine(e.Name, err)
+	}
+	var errs []error
+	for _, l := range e.LevelList() {
+		for _, v := range e.Variants {
+			raw, err := bench.MarshalConfig(v.Config, l.Config)
+			if err == nil {
+				err = serve.CheckConfig(p.Roles[bench.ServiceRole], raw)
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("variant %s: %w", v.Name, err))
+			}
+		}
+	}
+	for _, b := range e.Backends {
+		role, ok := p.Roles[b.Role]
+		if !ok {
+			errs = append(errs, fmt.Errorf("backends: %s has no role %q", p.Name, b.Role))
+			continue
+		}
+		raw, err := bench.MarshalConfig(b.Config, nil)
+		if err == nil {
+			err = serve.CheckConfig(role, raw)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("backend %s: %w", b.Role, err))
+		}
+	}
+	errs = append(errs, checkQueries(e)...)
+	return oneLine(e.Name, errors.Join(errs...))
+}
+
+// checkQueries makes sure that every number that is asked for is one that can be measured. Checks may name variants and levels
+// that --quick or --variant left out: their verdict is unknown then.
+func checkQueries(e bench.Experiment) []error {
+	var errs []error
+	ask := func(at string, q bench.Query) {
+		if err := measure.Validate(q, e); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", at, err))
+		}
+	}
+	for _, c := range e.Columns {
+		ask("column "+c.Title, c.Of)
+	}
+	for _, s := range e.Sweeps {
+		ask("sweep "+s.Title, s.Of)
+	}
+	for _, c := range e.Checks {
+		if leftOut(e, c.Of) || c.Versus != nil && leftOut(e, *c.Versus) {
+			continue
+		}
+		ask("check of "+c.Claim, c.Of)
+		if c.Versus != nil {
+			ask("check of "+c.Claim, *c.Versus)
+		}
+	}
+	return errs
+}
+
+func leftOut(e bench.Experiment, q bench.Query) bool {
+	_, variant := e.Variant(q.Variant)
+	_, level := e.Level(q.Level)
+	return !variant && q.Variant != "" || !level
+}
+
+func fieldsOf(p bench.Pattern) func(role string) []string {
+	return func(role string) []string { return serve.Fields(p.Roles[role]) }
+}
+
+// attach gives each job the servers that its experiment uses, and refuses those that nobody uses or that are not allowed.
+func attach(jobs []Job, r Request) error {
+	for engine, address := range r.Attach {
+		if address == "" {
+			continue
+		}
+		if err := allowed(engine, address, r.AllowTarget); err != nil {
+			return &run.InputError{Err: err}
+		}
+		used := false
+		for i := range jobs {
+			for _, spec := range jobs[i].Experiment.Engines {
+				if spec.Name != engine {
+					continue
+				}
+				if jobs[i].Attach == nil {
+					jobs[i].Attach = map[string]string{}
+				}
+				jobs[i].Attach[engine] = address
+				used = true
+			}
+		}
+		if !used {
+			return bad("--%s-url: none of the experiments uses %s", engine, engine)
+		}
+	}
+	return nil
+}
+
+// allowed refuses to act on a machine that the user did not name: load and faults hurt.
+func allowed(engine, address string, hosts []string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme == "" {
+		return fmt.Errorf("--%s-url: not a URL; write for example %s://user:password@127.0.0.1:1234/db", engine, engine)
+	}
+	host := u.Hostname()
+	if host == "" || host == "localhost" || host == "::1" || strings.HasPrefix(host, "127.") {
+		return nil
+	}
+	for _, h := range hosts {
+		if h == host {
+			return nil
+		}
+	}
+	return fmt.Errorf("--%s-url: %s is not this machine; add --allow-target %s if load and faults may hit it", engine, host, host)
+}
+
+// outDir is where a job's recording goes: below --out when there are several.
+func outDir(out, experiment string, jobs int, now time.Time) string {
+	flat := strings.ReplaceAll(experiment, "/", "-")
+	switch {
+	case out == "":
+		return filepath.Join("runs", now.Format("20060102-150405")+"-"+flat)
+	case jobs > 1:
+		return filepath.Join(out, flat)
+	default:
+		return out
+	}
+}
+
+// writable finds out early whether the recording can be written, without leaving anything.
+func writable(dir string) error {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return bad("--out: %s is not empty; a recording is never written over", dir)
+	}
+	for parent := filepath.Clean(dir); ; parent = filepath.Dir(parent) {
+		info, err := os.Stat(parent)
+		if errors.Is(err, os.ErrNotExist) && parent != filepath.Dir(parent) {
+			continue
+		}
+		if err != nil {
+			return bad("--out: %v", err)
+		}
+		if !info.IsDir() {
+			return bad("--out: %s is not a directory", parent)
+		}
+		probe, err := os.CreateTemp(parent, ".shakedown-*")
+		if err != nil {
+			return bad("--out: %s cannot be written to: %v", parent, errors.Unwrap(err))
+		}
+		return errors.Join(probe.Close(), os.Remove(probe.Name()))
+	}
+}
+
+func bad(format string, args ...any) error {
+	return &run.InputError{Err: fmt.Errorf(format, args...)}
+}
+
+// oneLine puts everything that is wrong into one line.
+func oneLine(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %s", name, strings.ReplaceAll(err.Error(), "\n", "; "))
+}
