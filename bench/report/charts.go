@@ -16,9 +16,14 @@ import (
 	"shakedown/bench/verdict"
 )
 
-// buckets is into how many slots a trial's timeline is cut: as many as a chart can show, and few enough that a page
-// with every variant at every level stays small.
-const buckets = 150
+// A trial's timeline is cut into at most maxBuckets slots, which is what a chart can show and what keeps a page with
+// every variant at every level small, and into fewer where arrivals are sparse: a slot should hold perBucket arrivals,
+// or its rate and its p99 are noise.
+const (
+	minBuckets = 60
+	maxBuckets = 150
+	perBucket  = 60
+)
 
 // chartData is what the page's script draws. Times are in seconds, response times in ms.
 type chartData struct {
@@ -40,17 +45,19 @@ type chartTrial struct {
 	P99      nums            `json:"p99"`
 	Max      nums            `json:"max"`
 	InFlight nums            `json:"inflight"`
-	Curve    line            `json:"curve"` // x: nines, −log10(1−q)
+	Curve    line            `json:"curve"`   // x: nines, −log10(1−q)
+	Service  line            `json:"service"` // the same of service time, at a few quantiles
 	Attempts map[string]line `json:"attempts,omitempty"`
 	Amplify  map[string]line `json:"amplify,omitempty"`
 	Pool     map[string]line `json:"pool,omitempty"`
 	Phases   []chartSpan     `json:"phases"`
 	Faults   []chartSpan     `json:"faults"`
-	data     *measure.Trial  // what the page's tables ask for
-	source   record.Trial    //
-	events   []record.Event  //
-	result   verdict.Trial   //
-	_        struct{}
+
+	// What the page's tables ask for.
+	data   *measure.Trial
+	source record.Trial
+	events []record.Event
+	result verdict.Trial
 }
 
 type chartSpan struct {
@@ -149,7 +156,8 @@ func chart(run record.Run, d record.Data) chartTrial {
 	for _, p := range d.Trial.Phases {
 		end = max(end, p.End)
 	}
-	width := max(end/buckets, time.Millisecond)
+	buckets := min(max(len(d.Samples)/perBucket, minBuckets), maxBuckets)
+	width := max(end/time.Duration(buckets), time.Millisecond)
 	c := chartTrial{End: num(end.Seconds()), data: t, source: d.Trial, events: d.Events}
 	if level, ok := run.Experiment.Level(d.Trial.Level); ok {
 		c.SLO = num(float64(run.Experiment.WorkloadAt(level).SLO.D()) / float64(time.Millisecond))
@@ -160,6 +168,7 @@ func chart(run record.Run, d record.Data) chartTrial {
 		}
 	}
 	c.Curve = nines(t.Curve("", ""))
+	c.Service = c.serviceTimes()
 	c.Attempts, c.Pool = lines(t.Attempts(), width), lines(t.Pool(), width)
 	c.Amplify = c.amplification()
 	for _, p := range d.Trial.Phases {
@@ -196,6 +205,21 @@ func nines(curve []measure.QuantilePoint) line {
 	for _, p := range curve {
 		if p.Quantile < 1 {
 			l.X, l.Y = append(l.X, num(-math.Log10(1-p.Quantile))), append(l.Y, num(p.MS))
+		}
+	}
+	return l
+}
+
+// serviceTimes are quantiles of service time over the judged phases, each only where enough requests stand behind it.
+func (c *chartTrial) serviceTimes() line {
+	var l line
+	for _, q := range []struct {
+		stat string
+		rest float64
+	}{{"p50", 0.5}, {"p90", 0.1}, {"p95", 0.05}, {"p99", 0.01}, {"p99_9", 0.001}} {
+		v := c.data.Value(bench.Query{Metric: "service_ms", Stat: q.stat})
+		if v.OK && float64(v.N)*q.rest >= 1 {
+			l.X, l.Y = append(l.X, num(-math.Log10(q.rest))), append(l.Y, num(v.V))
 		}
 	}
 	return l

@@ -3,10 +3,10 @@ package report_test
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"time"
 
 	"shakedown/bench"
-	"shakedown/bench/internal/synth"
 	"shakedown/bench/record"
 	"shakedown/bench/report"
 	"shakedown/bench/verdict"
@@ -39,28 +39,33 @@ func lone(v float64) verdict.Estimate {
 
 // experiment has a control and two patterns, an outage, and the round trip as its factor where asked for.
 func experiment(withLevels bool) bench.Experiment {
-	e := synth.Outage()
-	e.Name = "resilience/retry/storm"
-	e.Question = "Does a retry turn a short outage into a long one?"
-	e.Note = "Look at the recovery: the fault is gone, and the load is what it was before."
-	e.Variants = []bench.Variant{
-		{Name: "plain", About: "one attempt"},
-		{Name: "retry", About: "three attempts, 10 ms apart"},
-		{Name: "retry+budget", About: "at most a tenth of the calls retried"},
-	}
-	e.Columns = []bench.Column{
-		{Title: "goodput in the fault", Of: bench.Query{Phase: "fault", Metric: "goodput"}},
-		{Title: "p99 response time", Of: bench.Query{Phase: "fault", Metric: "response_ms", Stat: "p99"}},
-		{Title: "amplification", Of: bench.Query{Phase: "fault", Metric: "amplification", Name: "backend"}},
-	}
-	e.Phases = []bench.Phase{
-		{Name: "warmup", For: 2 * units.Second, Rate: bench.PerSecond(200)},
-		{Name: "baseline", For: 6 * units.Second, Rate: bench.PerSecond(200), Judged: true},
-		{
-			Name: "fault", For: 6 * units.Second, Rate: bench.PerSecond(200), Judged: true,
-			Faults: chaos.Faults{synth.Fault{Link: "service→backend"}},
+	rate := bench.PerSecond(200)
+	e := bench.Experiment{
+		Name:     "resilience/retry/storm",
+		Question: "Does a retry turn a short outage into a long one?",
+		Note:     "Look at the recovery: the fault is gone, and the load is what it was before.",
+		Variants: []bench.Variant{
+			{Name: "plain", About: "one attempt"},
+			{Name: "retry", About: "three attempts, 10 ms apart"},
+			{Name: "retry+budget", About: "at most a tenth of the calls retried"},
 		},
-		{Name: "recovery", For: 10 * units.Second, Rate: bench.PerSecond(200), Judged: true},
+		Workload: bench.Workload{
+			Ops: []bench.Op{{Name: "get", Path: "/get"}}, SLO: 100 * units.Millisecond, Timeout: units.Second,
+		},
+		Columns: []bench.Column{
+			{Title: "goodput in the fault", Of: bench.Query{Phase: "fault", Metric: "goodput"}},
+			{Title: "p99 response time", Of: bench.Query{Phase: "fault", Metric: "response_ms", Stat: "p99"}},
+			{Title: "amplification", Of: bench.Query{Phase: "fault", Metric: "amplification", Name: "backend"}},
+		},
+		Phases: []bench.Phase{
+			{Name: "warmup", For: 2 * units.Second, Rate: rate},
+			{Name: "baseline", For: 6 * units.Second, Rate: rate, Judged: true},
+			{
+				Name: "fault", For: 6 * units.Second, Rate: rate, Judged: true,
+				Faults: chaos.Faults{&chaos.Blackhole{Link: "service→backend"}},
+			},
+			{Name: "recovery", For: 10 * units.Second, Rate: rate, Judged: true},
+		},
 	}
 	if withLevels {
 		e.Factor = "round trip"
@@ -69,50 +74,110 @@ func experiment(withLevels bool) bench.Experiment {
 	return e
 }
 
+// A recording is a run in memory.
+type recording struct {
+	run    record.Run
+	trials []record.Data
+}
+
+func (r recording) load(i int) (record.Data, error) { return r.trials[i], nil }
+
 // recorded is a run of the experiment in which retries hurt: one repeat, every variant at every level.
-func recorded(e bench.Experiment) *synth.Recording {
-	rec := synth.New(e, nil, 42)
-	rec.Run.Repeats = 3
-	rec.Run.Pattern = "resilience/retry"
-	rec.Run.Version, rec.Run.Commit = "0.1.0", "ac0bee3"
-	rec.Run.Engines = []record.Engine{{Name: "postgres", Version: "15.8"}}
-	rec.Run.Command = []string{"shakedown", "run", e.Name, "--seed", "42", "--repeats", "3", "-p", "backoff=10ms x'2"}
+func recorded(e bench.Experiment) recording {
+	started := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	rec := recording{run: record.Run{
+		SchemaVersion: record.SchemaVersion, ID: "20260102-030405-storm", Status: record.Complete, Started: started,
+		Finished: started.Add(84 * time.Second), Version: "0.1.0", Commit: "ac0bee3", Seed: 42, Repeats: 3,
+		Command: []string{"shakedown", "run", e.Name, "--seed", "42", "--repeats", "3", "-p", "backoff=10ms x'2"},
+		Pattern: "resilience/retry", Experiment: e, Engines: []record.Engine{{Name: "postgres", Version: "15.8"}},
+		Host: record.Host{OS: "Debian 12", Kernel: "6.18", Arch: "amd64", CPU: "Some CPU", Cores: 2, MemoryGiB: 7.75, GoVersion: "go1.26"},
+	}}
 	for _, l := range e.LevelList() {
 		for i, v := range e.Variants {
-			share := []float64{0.55, 0.25, 0.5}[i]
-			d := rec.Add(v.Name, l.Name, 0, map[string]synth.Behaviour{
-				"fault":    {OK: share, Failed: 0.3, Service: time.Duration(20*(i+1)) * time.Millisecond, Spread: 0.9},
-				"recovery": {OK: 1, Service: time.Duration(3+20*(i%2)) * time.Millisecond, Spread: 0.8},
-			})
-			d.Trial.Phases[2].Faults[0].Landed = chaos.Evidence{
-				What: "probe round trip on service-0→backend", Want: 250, Got: 251.3, Unit: "ms", Seen: true,
-			}
-			attempts := func(at time.Duration) float64 {
-				hot := max(0, min(at.Seconds(), 14)-8)
-				return 200*at.Seconds() + 400*float64(i%2)*hot
-			}
-			labels := map[string]string{"dependency": "backend", "outcome": "ok"}
-			synth.Scrape(d, "counter", "shakedown_dependency_attempts_total", labels, 250*time.Millisecond, attempts)
-			for _, state := range []string{"in_use", "idle", "waiting"} {
-				synth.Scrape(d, "gauge", "shakedown_pool_"+state, map[string]string{"pool": "postgres"}, 250*time.Millisecond,
-					func(at time.Duration) float64 {
-						busy := 4 + 3*math.Sin(at.Seconds())
-						return map[string]float64{"in_use": busy, "idle": 10 - busy, "waiting": max(0, busy-5)}[state]
-					})
-			}
-			d.Events = []record.Event{
-				{At: 0, Kind: "phase", Name: "warmup"},
-				{At: 8 * time.Second, Kind: "fault_injected", Name: "blackhole on service→backend", Detail: "every probe was lost"},
-				{At: 14 * time.Second, Kind: "fault_healed", Name: "blackhole on service→backend"},
-			}
+			rec.trials = append(rec.trials, trial(len(rec.trials), i, v.Name, l.Name))
 		}
 	}
+	rec.run.Planned = len(rec.trials)
 	return rec
 }
 
-func resultOf(rec *synth.Recording) verdict.Result {
-	r := verdict.Result{SchemaVersion: verdict.SchemaVersion, Run: rec.Run, Status: record.Complete, AsExpected: true}
-	for _, d := range rec.Trials {
+// trial is the recording of the nth variant: 200 arrivals a second, of which fewer are good while the backend is away.
+func trial(index, nth int, variant, level string) record.Data {
+	sec := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+	d := record.Data{Trial: record.Trial{
+		Index: index, Variant: variant, Level: level, Status: record.Complete,
+		Gen: record.Generator{WallS: 22, CPUS: 6.6, StealS: 0.1, IdleS: 26, GCPauseMS: 0.21, MaxRSSMB: 64},
+		Phases: []record.PhaseSpan{
+			{Name: "warmup", End: sec(2), RateS: 200},
+			{Name: "baseline", Start: sec(2), End: sec(8), RateS: 200, Judged: true},
+			{Name: "fault", Start: sec(8), End: sec(14), RateS: 200, Judged: true, Faults: []record.FaultSpan{{
+				Fault: "blackhole on service→backend", Kind: "blackhole", Injected: sec(8.02), Healed: sec(14.01),
+				Landed: chaos.Evidence{What: "probe on service-0→backend lost", Seen: true},
+				Effect: chaos.Evidence{What: "chunks held", Want: 1, Got: 311, Unit: "chunks", Seen: true},
+			}}},
+			{Name: "recovery", Start: sec(14), End: sec(24), RateS: 200, Judged: true},
+		},
+	}}
+	rng := rand.New(rand.NewPCG(7, uint64(index)))
+	for n := range 24 * 200 {
+		due := sec(float64(n) / 200)
+		s := bench.Sample{Seq: uint64(n), Due: due, Sent: due + sec(50e-6+100e-6*rng.Float64()), Outcome: bench.OK}
+		took := 2e-3 * (0.5 + rng.Float64())
+		if due > sec(8) && due < sec(14) {
+			took = 20e-3 * float64(nth+1) * (0.1 + 2*rng.Float64())
+			if u := rng.Float64(); u > []float64{0.6, 0.25, 0.5}[nth] {
+				s.Outcome = []bench.Outcome{bench.Failed, bench.Unsure}[n%2]
+				took += float64(n%2) * 0.9
+			}
+		} else if due > sec(14) {
+			took *= 2 + 10*float64(nth%2)
+		}
+		s.Done = s.Sent + sec(took)
+		d.Samples = append(d.Samples, s)
+		d.Trial.Ledger.Scheduled++
+		d.Trial.Ledger.Add(s.Outcome)
+		if n%10 == 0 {
+			d.InFlight = append(d.InFlight, record.InFlight{At: due, N: int64(200 * took)})
+		}
+	}
+	d.Series = series(nth)
+	d.Events = []record.Event{
+		{At: 0, Kind: "phase", Name: "warmup"},
+		{At: sec(8.02), Kind: "fault_injected", Name: "blackhole on service→backend", Detail: "the probe was lost"},
+		{At: sec(14.01), Kind: "fault_healed", Name: "blackhole on service→backend"},
+	}
+	return d
+}
+
+// series are the counters of attempts and the gauges of a pool, scraped four times a second.
+func series(nth int) []record.Series {
+	pool := func(state string) record.Series {
+		return record.Series{Name: "shakedown_pool_" + state, Type: "gauge", Labels: map[string]string{"pool": "postgres"}}
+	}
+	all := []record.Series{
+		{
+			Name: "shakedown_dependency_attempts_total", Type: "counter",
+			Labels: map[string]string{"dependency": "backend", "outcome": "ok"},
+		},
+		pool("in_use"), pool("idle"), pool("waiting"),
+	}
+	for n := range 97 {
+		at := time.Duration(n) * 250 * time.Millisecond
+		hot := max(0, min(at.Seconds(), 14)-8)
+		busy := float64(3 + n%3)
+		if hot > 0 && hot < 6 {
+			busy = 10
+		}
+		for i, v := range []float64{200*at.Seconds() + 400*float64(nth%2)*hot, busy, 10 - busy, max(0, busy-7)} {
+			all[i].Points = append(all[i].Points, record.Point{At: at, V: v})
+		}
+	}
+	return all
+}
+
+func resultOf(rec recording) verdict.Result {
+	r := verdict.Result{SchemaVersion: verdict.SchemaVersion, Run: rec.run, Status: record.Complete, AsExpected: true}
+	for _, d := range rec.trials {
 		t := d.Trial
 		r.Trials = append(r.Trials, verdict.Trial{
 			Index: t.Index, Variant: t.Variant, Level: t.Level, Repeat: t.Repeat, Status: t.Status, Ledger: t.Ledger,
@@ -137,7 +202,7 @@ func levels() report.Input {
 	r.Claims = []verdict.Claim{confirmed(), refuted(), dependent(), undecided()}
 	r.Findings = []string{"service-0 of trial 4 (retry at 10 ms) died: signal: killed"}
 	r.Trials[5].Void = []string{"schedule lag p99 was 14 ms, over its bound of 5 ms | the generator was starved"}
-	return report.Input{Result: r, Load: rec.Load}
+	return report.Input{Result: r, Load: rec.load}
 }
 
 func query(variant, phase, metric, stat string) bench.Query {
@@ -240,7 +305,7 @@ func undecided() verdict.Claim {
 // single is a run of one repeat without a factor: there are no intervals, and the one claim is as expected.
 func single() report.Input {
 	rec := recorded(experiment(false))
-	rec.Run.Repeats, rec.Run.Quick = 1, true
+	rec.run.Repeats, rec.run.Quick = 1, true
 	r := resultOf(rec)
 	for i, v := range []string{"plain", "retry", "retry+budget"} {
 		f := float64(i)
@@ -249,7 +314,7 @@ func single() report.Input {
 	c := confirmed()
 	c.Checks[0].Effect, c.Checks[0].Of = lone(math.Inf(1)), lone(3)
 	r.Claims = []verdict.Claim{c}
-	return report.Input{Result: r, Load: rec.Load}
+	return report.Input{Result: r, Load: rec.load}
 }
 
 // void is a run that may not be judged, and one of its recordings cannot be read.

@@ -14,9 +14,7 @@ import (
 // A view is the page as its template sees it: text and positions, nothing left to compute.
 type view struct {
 	Title, Experiment, Note string
-	State                   string // empty for a run that may be judged
-	Summary                 string
-	Tone                    string // of the summary: good, bad or unsure
+	Pill, Tone, Summary     string // the whole run in a few words; Tone is good, bad or unsure
 	Facts                   []fact
 	VoidHeading             string
 	Void, Findings          []string
@@ -116,13 +114,10 @@ func viewOf(in Input) view {
 	r := in.Result
 	e := r.Run.Experiment
 	v := view{
-		Title: orElse(e.Question, e.Name), Experiment: e.Name, Note: e.Note, State: headline(r), Summary: summary(r),
-		Tone: "bad", Facts: facts(r), VoidHeading: voidHeading(r), Void: voidReasons(r), Findings: r.Findings, Uncertainty: uncertainty(r),
+		Title: orElse(e.Question, e.Name), Experiment: e.Name, Note: e.Note, Summary: summary(r), Facts: facts(r), VoidHeading: voidHeading(r), Void: voidReasons(r), Findings: r.Findings, Uncertainty: uncertainty(r),
 		Factor: orElse(e.Factor, "level"),
 	}
-	if r.AsExpected && v.State == "" {
-		v.Tone = "good"
-	}
+	v.Pill, v.Tone = pill(r)
 	if len(r.Run.Command) > 0 {
 		v.Command = shell(r.Run.Command)
 	}
@@ -146,6 +141,26 @@ func viewOf(in Input) view {
 		v.Ledger = append(v.Ledger, ledgerOf(t))
 	}
 	return v
+}
+
+// pill says whether the run came out as expected, or why it cannot say so.
+func pill(r verdict.Result) (text, tone string) {
+	if state := headline(r); state != "" {
+		return state, "bad"
+	}
+	asExpected := 0
+	for _, c := range r.Claims {
+		if c.AsExpected {
+			asExpected++
+		}
+	}
+	switch {
+	case len(r.Claims) == 0:
+		return "nothing to decide", "unsure"
+	case r.AsExpected:
+		return "as expected", "good"
+	}
+	return fmt.Sprintf("%d of %s as expected", asExpected, plural(len(r.Claims), "claim")), "bad"
 }
 
 func facts(r verdict.Result) []fact {
@@ -309,7 +324,7 @@ func generatorOf(t *chartTrial) generatorView {
 		lag := t.lag(stat)
 		text := "–"
 		if lag.OK {
-			text = number(lag.V) + " ms"
+			text = millis(lag.V)
 		}
 		v.Cells = append(v.Cells, text)
 	}
@@ -320,6 +335,9 @@ func generatorOf(t *chartTrial) generatorView {
 		}
 		return number(100*part/g.WallS) + " %"
 	}
-	v.Cells = append(v.Cells, of(g.CPUS), of(g.StealS), of(g.IdleS), number(g.GCPauseMS)+" ms", number(g.MaxRSSMB)+" MB")
+	v.Cells = append(v.Cells, of(g.CPUS), of(g.StealS), of(g.IdleS), millis(g.GCPauseMS), number(g.MaxRSSMB)+" MB")
 	return v
 }
+
+// millis is a duration in ms, in the unit that suits it.
+func millis(v float64) string { return scaleFor("ms", v).spell(verdict.Estimate{Value: v}) }

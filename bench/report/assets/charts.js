@@ -24,7 +24,9 @@ const shakedownPanels = (() => {
 	}];
 	const curve = s => s.all.some(t => t.curve.x && t.curve.x.length > 1) && [{
 		id: "curve", title: "Percentiles of response time", sub: "judged phases", height: 240, log: true, unit: "ms", nines: true, trials: [],
-		lines: s.all.filter(t => t.curve.x).map(t => ({ v: t.v, ...t.curve })),
+		// Service time is what a generator that waits for its answers would have reported.
+		lines: [...s.all.filter(t => t.curve.x).map(t => ({ v: t.v, ...t.curve })),
+			...(s.one && s.one.service.x ? [{ label: "service time of " + s.names[s.one.v], v: s.one.v, marks: true, ...s.one.service }] : [])],
 	}];
 	const inflight = s => s.all.some(t => some(t.inflight)) && [{
 		id: "inflight", title: "Requests in flight", sub: "mean", height: 240, unit: "", time: true, zero: true, trials: s.all,
@@ -47,6 +49,7 @@ const shakedownPanels = (() => {
 		}));
 	};
 
+	const ofOne = new Set([latency, pools]); // these show the one variant that is picked
 	// In the order of the page; the second says what an empty chart would have shown.
 	const kinds = [
 		[latency, "no request was sent in this trial, so there are no response times"],
@@ -61,8 +64,9 @@ const shakedownPanels = (() => {
 		for (const [kind, why] of kinds) {
 			const made = (kind(state) || []).filter(p => p.lines.some(l => l.x && l.x.length > 1));
 			panels.push(...made);
-			if (made.length === 0) empty.push(why);
+			if (made.length === 0 && (state.one || !ofOne.has(kind))) empty.push(why);
 		}
+		if (!state.one) empty.unshift("no trial of this variant can be charted at this level");
 		return { panels, empty };
 	};
 })();
@@ -103,7 +107,9 @@ const shakedownDraw = (() => {
 		}
 		const phases = panel.trials[0] ? panel.trials[0].phases : [];
 		ctx.font = font(11 * dpr);
+		ctx.textAlign = "left";
 		ctx.textBaseline = "bottom";
+		ctx.setLineDash([]);
 		for (const p of phases) {
 			const from = x(p.from), to = x(p.to);
 			ctx.strokeStyle = color("--rule");
@@ -140,14 +146,16 @@ const shakedownDraw = (() => {
 		cursor: { sync: panel.time ? { key: "time", setSeries: false, scales: ["x", null] } : undefined, y: false, drag: { x: true, y: false, dist: 8 }, points: { size: 7 } },
 		scales: {
 			x: { time: false, range: (u, a, b) => [panel.nines ? 0 : a, b] },
-			y: panel.log ? { distr: 3 } : { range: (u, a, b) => [panel.zero ? 0 : a, b > 0 ? b * 1.08 : 1] },
+			y: panel.log ? { distr: 3, range: (u, a, b) => [10 ** Math.floor(Math.log10(a)), b * 1.4] } : { range: (u, a, b) => [panel.zero ? 0 : a, b > 0 ? b * 1.08 : 1] },
 		},
 		axes: [xAxis(panel), {
 			stroke: color("--soft"), font: font(11), grid: { stroke: color("--faint"), width: 1 }, ticks: { show: false },
 			size: 62, values: (u, vs) => vs.map(v => v === null ? "" : format(v, panel.unit)),
 			...(panel.log ? { filter: (u, vs) => vs.map(v => Math.abs(Math.log10(v) % 1) < 1e-9 || Math.abs(Math.abs(Math.log10(v) % 1) - 1) < 1e-9 ? v : null) } : {}),
 		}],
-		series: [{}, ...panel.lines.map(l => ({ label: l.label, stroke: color(l.color), width: l.width || 2, dash: l.dash, spanGaps: false, points: { show: false } }))],
+		series: [{}, ...panel.lines.map(l => ({ label: l.label, stroke: color(l.color), width: l.width || 2, dash: l.dash, spanGaps: false,
+			...(l.marks ? { paths: () => null, points: { show: true, size: 8, width: 1.5, fill: color("--card") } } : { points: { show: false } }),
+		}))],
 		hooks: {
 			drawClear: [bands(panel)],
 			draw: [sloLine(panel)],
@@ -163,7 +171,10 @@ const shakedownDraw = (() => {
 		const ctx = mark.getContext("2d");
 		ctx.strokeStyle = color(l.color); ctx.lineWidth = 2 * (l.width || 2);
 		ctx.setLineDash((l.dash || []).map(d => 2 * d));
-		ctx.beginPath(); ctx.moveTo(0, 8); ctx.lineTo(36, 8); ctx.stroke();
+		ctx.beginPath();
+		if (l.marks) ctx.arc(18, 8, 6, 0, 7);
+		else { ctx.moveTo(0, 8); ctx.lineTo(36, 8); }
+		ctx.stroke();
 		mark.setAttribute("aria-hidden", "true");
 		item.append(mark, l.label, out);
 		list.append(item);
