@@ -192,21 +192,35 @@ func little(t trial) []string {
 
 // faults: a fault that could not be seen to land, or that no traffic met, tested nothing.
 func faults(t trial) []string {
-	var reasons []string
+	reasons := seen(t.data.Trial.Network, "on the network")
 	for _, p := range t.data.Trial.Phases {
-		for _, f := range p.Faults {
-			if !f.Landed.Seen {
-				reasons = append(reasons, fmt.Sprintf("%s in phase %s was not seen to land: %s", f.Fault, p.Name, f.Landed))
-			}
-			if !f.Effect.Seen {
-				reasons = append(reasons, fmt.Sprintf("%s in phase %s was not seen to act: %s", f.Fault, p.Name, f.Effect))
-			}
-		}
+		reasons = append(reasons, seen(p.Faults, "in phase "+p.Name)...)
 	}
 	level, _ := t.run.Experiment.Level(t.data.Trial.Level)
+	network := t.run.Experiment.Network
+	if level.Network != nil {
+		network = level.Network
+	}
+	if len(t.data.Trial.Network) != len(network) {
+		reasons = append(reasons, fmt.Sprintf("the network is to have %d faults and %d were injected", len(network), len(t.data.Trial.Network)))
+	}
 	for _, p := range t.run.Experiment.PhasesAt(level) {
 		if span, ok := t.phase(p.Name); ok && len(span.Faults) != len(p.Faults) {
 			reasons = append(reasons, fmt.Sprintf("phase %s has %d faults and %d were injected", p.Name, len(p.Faults), len(span.Faults)))
+		}
+	}
+	return reasons
+}
+
+// seen says which of the faults were not observed.
+func seen(faults []record.FaultSpan, where string) []string {
+	var reasons []string
+	for _, f := range faults {
+		if !f.Landed.Seen {
+			reasons = append(reasons, fmt.Sprintf("%s %s was not seen to land: %s", f.Fault, where, f.Landed))
+		}
+		if !f.Effect.Seen {
+			reasons = append(reasons, fmt.Sprintf("%s %s was not seen to act: %s", f.Fault, where, f.Effect))
 		}
 	}
 	return reasons

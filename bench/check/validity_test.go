@@ -9,6 +9,7 @@ import (
 	"shakedown/bench/check"
 	"shakedown/bench/internal/synth"
 	"shakedown/bench/record"
+	"shakedown/chaos"
 )
 
 // trial is a recording of one valid trial.
@@ -131,6 +132,19 @@ func TestEachRule(t *testing.T) {
 				r.Experiment.Phases[2].Faults, d.Trial.Phases[2].Faults = nil, nil
 			},
 			"has 1 faults and 0 were injected",
+		},
+		{
+			"a network that was never there", func(r *record.Run, _ *record.Data) { r.Experiment.Network = chaos.Faults{synth.Fault{}} },
+			func(r *record.Run, d *record.Data) {
+				r.Experiment.Network, d.Trial.Network = chaos.Faults{synth.Fault{}}, d.Trial.Phases[2].Faults
+			}, "network is to have 1 faults and 0",
+		},
+		{
+			"a network that was not seen",
+			func(_ *record.Run, d *record.Data) { d.Trial.Network = []record.FaultSpan{{Fault: "latency"}} },
+			func(r *record.Run, d *record.Data) {
+				r.Experiment.Network, d.Trial.Network = chaos.Faults{synth.Fault{}}, d.Trial.Phases[2].Faults
+			}, "latency on the network was not seen to land",
 		},
 		{
 			"a sick engine", func(_ *record.Run, d *record.Data) { d.Trial.Unhealthy = []string{"redis"} },

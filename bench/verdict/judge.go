@@ -68,6 +68,9 @@ func newJudge(run record.Run) *judge {
 			for _, c := range run.Experiment.Columns {
 				j.ask(inCell(c.Of, cell{v.Name, l.Name}))
 			}
+			for _, s := range run.Experiment.Sweeps {
+				j.ask(inCell(s.Of, cell{v.Name, l.Name}))
+			}
 		}
 	}
 	return j
@@ -146,7 +149,8 @@ func (j *judge) hear(data record.Data) {
 
 func (j *judge) result(n int) Result {
 	r := Result{
-		SchemaVersion: SchemaVersion, Run: j.run, Status: j.run.Status, Claims: []Claim{}, Cells: j.table(), Findings: j.findings,
+		SchemaVersion: SchemaVersion, Run: j.run, Status: j.run.Status, Claims: []Claim{}, Cells: j.table(), Sweeps: j.sweeps(),
+		Findings: j.findings,
 	}
 	slices.SortStableFunc(j.trials, func(a, b Trial) int { return cmp.Compare(a.Index, b.Index) })
 	r.Trials = append([]Trial{}, j.trials...)

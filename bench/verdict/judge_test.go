@@ -267,6 +267,28 @@ func TestLevelsAreJudgedApart(t *testing.T) {
 	}
 }
 
+func TestASweepFindsTheSmallestThatIsEnough(t *testing.T) {
+	e := synth.Outage()
+	e.Variants = []bench.Variant{{Name: "none"}, {Name: "20", X: 20}, {Name: "5", X: 5}, {Name: "10", X: 10}}
+	e.Sweeps = []bench.Sweep{{
+		Title: "smallest pool", Of: bench.Query{Phase: "fault", Metric: "goodput"}, Rel: bench.AtLeast, Bound: 0.9,
+		Formula: &bench.Formula{Name: "cores × 2 + 1", PerCore: 2, Plus: 1},
+	}}
+	r := synth.New(e, nil, 1)
+	for variant, share := range map[string]float64{"none": 1, "5": 0.4, "10": 0.95, "20": 1} {
+		r.Add(variant, "", 0, map[string]synth.Behaviour{"fault": synth.Share(share)})
+	}
+	s := judge(t, r).Sweeps[0]
+	if s.Found != "10" || s.X != 10 || *s.Predicted != 5 || len(s.Points) != 3 || s.Points[0].Variant != "5" {
+		t.Errorf("%+v", s)
+	}
+	r.Trials, r.Run.Planned = nil, 0
+	r.Add("5", "", 0, map[string]synth.Behaviour{"fault": synth.Share(0.4)})
+	if s := judge(t, r).Sweeps[0]; s.Found != "" || len(s.Points) != 1 {
+		t.Errorf("nothing is enough: %+v", s)
+	}
+}
+
 func TestATrialThatCannotBeLoadedIsAnError(t *testing.T) {
 	broken := errors.New("broken")
 	_, err := verdict.Judge(record.Run{ID: "x"}, func(int) (record.Data, error) { return record.Data{}, broken }, 1)
@@ -284,7 +306,7 @@ func TestResultsAreAlwaysWritable(t *testing.T) {
 	recover := goodput(bench.AtMost, 1)
 	recover.Of.Metric, recover.Of.Name = "recover_s", "baseline"
 	checks = append(checks, versusControl(recover))
-	for range 30 {
+	for range 15 {
 		n := 1 + rng.IntN(4)
 		shares := func() []float64 {
 			var xs []float64

@@ -20,6 +20,7 @@ type Result struct {
 	AsExpected bool     `json:"as_expected"`
 	Claims     []Claim  `json:"claims"`
 	Cells      []Cell   `json:"cells"`
+	Sweeps     []Sweep  `json:"sweeps,omitempty"` // the answers to the experiment's sweeps, level by level
 	Trials     []Trial  `json:"trials"`
 	Findings   []string `json:"findings,omitempty"`
 }

@@ -87,6 +87,11 @@ func (r *Recording) Add(variant, level string, repeat int, behave map[string]Beh
 		}
 		zero = span.End
 	}
+	network := e.Network
+	if at.Network != nil {
+		network = at.Network
+	}
+	d.Trial.Network = landed(network, 0, zero)
 	d.Samples = g.samples
 	slices.SortStableFunc(d.Samples, func(a, b bench.Sample) int { return cmp.Compare(a.Due, b.Due) })
 	for i := range d.Samples {
@@ -107,13 +112,20 @@ func spanOf(p bench.Phase, start time.Duration, capacity float64) record.PhaseSp
 	if p.Closed != nil {
 		span.RateS, span.Users = 0, p.Closed.Users
 	}
-	for _, f := range p.Faults {
+	span.Faults = landed(p.Faults, span.Start, span.End)
+	return span
+}
+
+// landed are faults that were in force from start to end, and were seen to be.
+func landed(faults chaos.Faults, start, end time.Duration) []record.FaultSpan {
+	var spans []record.FaultSpan
+	for _, f := range faults {
 		seen := chaos.Evidence{What: "synthetic " + f.Kind(), Seen: true}
-		span.Faults = append(span.Faults, record.FaultSpan{
-			Fault: f.String(), Kind: f.Kind(), Injected: span.Start, Healed: span.End, Landed: seen, Effect: seen,
+		spans = append(spans, record.FaultSpan{
+			Fault: f.String(), Kind: f.Kind(), Injected: start, Healed: end, Landed: seen, Effect: seen,
 		})
 	}
-	return span
+	return spans
 }
 
 // Settle makes the trial's ledger, its in-flight counts and the generator's account agree with its samples.
