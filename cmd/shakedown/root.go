@@ -27,6 +27,6 @@ Exit codes: 0 every verdict as expected; 1 some verdict not as expected; 2 bad i
 		PersistentPreRunE: func(*cobra.Command, []string) error { *started = true; return nil },
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newList(), newShow(), newRun(), newReport(), newDoctor(), newClean(), newTarget(), newChaos(), newVersion())
+	root.AddCommand(newList(), newShow(), newRun(), newReport(), newDoctor(), newClean(), newTarget(), newChaos(), newVersion(), newDocs())
 	return root, started
 }

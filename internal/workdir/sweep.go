@@ -207,3 +207,18 @@ func kill(want procfs.Stat) error {
 	}
 	return nil
 }
+
+// String says in a line what the sweep did.
+func (s Swept) String() string {
+	if len(s.Runs) == 0 && len(s.Processes) == 0 {
+		return "nothing was left"
+	}
+	line := fmt.Sprintf("removed what %d killed runs left", len(s.Runs))
+	if len(s.Processes) > 0 {
+		line += "; ended " + strings.Join(s.Processes, ", ")
+	}
+	if len(s.Faults) > 0 {
+		line += "; not healed: " + strings.Join(s.Faults, ", ")
+	}
+	return line
+}

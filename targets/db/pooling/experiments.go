@@ -70,11 +70,11 @@ var size = bench.Experiment{
 		{Title: "p99 at the top rate", Unit: "ms", Of: bench.Query{Phase: top(), Metric: "response_ms", Stat: "p99"}},
 		{Title: "waiting for a connection, at most", Of: series("shakedown_pool_waiting", "max")},
 		{Title: "backends working, mean", Of: series(`shakedown_postgres_backends{state="active"}`, "mean")},
-		{Title: "waiting for a lock, mean", Of: series(`shakedown_postgres_lock_waiters`, "mean")},
+		{Title: "waiting for a lock, mean", Of: series(`shakedown_postgres_backends_waiting{wait_event_type="Lock"}`, "mean")},
 	}),
 	Sweeps: []bench.Sweep{{
 		Title: "smallest pool with 99 % of the top rate within the SLO", Unit: "connections",
-		Of:  bench.Query{Phase: top(), Metric: "goodput"}, Rel: bench.AtLeast, Bound: 0.99,
+		Of: bench.Query{Phase: top(), Metric: "goodput"}, Rel: bench.AtLeast, Bound: 0.99,
 		Formula: &bench.Formula{Name: "cores × 2 + 1 spindle", PerCore: 2, Plus: 1},
 	}},
 	Checks: []bench.Check{

@@ -1,0 +1,152 @@
+package archtest
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A rule says which packages of the module a package may import, beside what every package may: internal/units,
+// internal/clock and the standard of its own folder. Patterns are those of path.Match; "/..." matches any depth.
+type rule struct {
+	pkg  string
+	may  []string
+	note string
+}
+
+// rules are tried in order; the first whose pkg matches decides. No rule, no import.
+var rules = []rule{
+	{"internal/units", nil, "plain quantities"},
+	{"internal/clock", nil, "the shared clock"},
+	{"internal/version", nil, "knows itself only"},
+	{"chaos", nil, "the vocabulary of faults stands at the bottom"},
+	{"chaos/proxy", []string{"chaos"}, ""},
+	{"chaos/proxy/api", []string{"chaos", "chaos/proxy"}, ""},
+	{"chaos/chaostest", []string{"chaos", "chaos/proxy", "chaos/proxy/api"}, ""},
+	{"bench", []string{"chaos"}, "the vocabulary of experiments knows faults, and nothing that runs"},
+	{"bench/arrival", []string{"bench"}, ""},
+	{"bench/load", []string{"bench"}, "siblings do not know each other"},
+	{"bench/record", []string{"bench", "chaos"}, "siblings do not know each other"},
+	{"bench/internal/synth", []string{"bench", "chaos", "bench/record"}, "recordings for the tests of the judging stages"},
+	{"bench/measure", []string{"bench", "chaos", "bench/record"}, "judging is pure, and flows one way"},
+	{"bench/check", []string{"bench", "chaos", "bench/record", "bench/measure"}, "judging is pure, and flows one way"},
+	{"bench/verdict", []string{"bench", "chaos", "bench/record", "bench/measure", "bench/check"}, "judging is pure, and flows one way"},
+	{"bench/report", []string{"bench", "chaos", "bench/record", "bench/measure", "bench/check", "bench/verdict"}, "judging is pure, and flows one way"},
+	{"bench/run", []string{
+		"bench", "chaos", "chaos/proxy/api", "bench/arrival", "bench/load", "bench/record",
+		"internal/stack", "internal/proc", "internal/workdir", "internal/telemetry",
+	}, "the orchestrator knows all that runs, and nothing that judges"},
+	{"targets/serve", []string{"bench"}, ""},
+	{"targets/targettest", []string{"bench", "targets/serve", "internal/stack", "internal/proc", "internal/workdir"}, ""},
+	{"targets/internal/...", []string{"bench"}, "data that patterns share"},
+	{"targets/catalog", []string{"bench", "targets/..."}, "the only package that knows all patterns"},
+	{"targets/...", []string{"bench", "chaos", "targets/serve", "targets/internal/..."}, "a pattern knows no other pattern"},
+	{"internal/proc/procfs", nil, ""},
+	{"internal/workdir", []string{"internal/proc/procfs"}, ""},
+	{"internal/proc", []string{"internal/proc/procfs"}, ""},
+	{"internal/stack", []string{"chaos", "internal/proc", "internal/proc/procfs", "internal/workdir"}, "engines"},
+	{"internal/telemetry", []string{"bench"}, ""},
+	{"dashboards/...", []string{"bench", "internal/telemetry", "targets/serve"}, ""},
+	{"dashboards", nil, ""},
+	{"internal/specfile", []string{"bench"}, ""},
+	{"internal/judge", []string{"bench/record", "bench/report", "bench/verdict"}, ""},
+	{"internal/console", []string{"bench/load", "bench/record", "bench/run"}, ""},
+	{"internal/exit", []string{"bench/run"}, ""},
+	{"internal/doctor", []string{"bench/run", "internal/proc", "internal/stack", "internal/workdir"}, ""},
+	{"internal/catalogdocs", []string{"bench", "chaos", "bench/...", "targets/catalog", "targets/serve", "internal/specfile"}, ""},
+	{"internal/session", []string{"bench", "bench/...", "targets/catalog", "targets/serve", "internal/..."}, ""},
+	{"internal/archtest", nil, ""},
+	{"cmd/shakedown", []string{"..."}, "the commands may use everything; nobody may use them"},
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	for _, p := range packages(t) {
+		at := slices.IndexFunc(rules, func(r rule) bool { return matches(r.pkg, p.name) })
+		if at < 0 {
+			t.Errorf("%s has no rule: say in internal/archtest what it may import, and in docs/architecture.md why it exists", p.name)
+			continue
+		}
+		for _, imported := range p.imports {
+			if imported == "internal/units" || imported == "internal/clock" {
+				continue
+			}
+			if !slices.ContainsFunc(rules[at].may, func(m string) bool { return matches(m, imported) }) {
+				t.Errorf("%s imports %s, which runs against the order: %s", p.name, imported, rules[at].note)
+			}
+		}
+	}
+}
+
+func TestARuleCanBeBroken(t *testing.T) {
+	for _, tc := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{"bench", "bench", true},
+		{"bench", "bench/run", false},
+		{"targets/...", "targets/cache/aside", true},
+		{"targets/...", "targets", false},
+		{"...", "bench/run", true},
+	} {
+		if got := matches(tc.pattern, tc.name); got != tc.want {
+			t.Errorf("matches(%q, %q) = %v, want %v", tc.pattern, tc.name, got, tc.want)
+		}
+	}
+}
+
+func matches(pattern, name string) bool {
+	if pattern == "..." {
+		return true
+	}
+	if prefix, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return strings.HasPrefix(name, prefix+"/")
+	}
+	ok, err := path.Match(pattern, name)
+	return ok && err == nil
+}
+
+type pkg struct {
+	name    string
+	imports []string
+}
+
+// packages asks the go command, so that build tags and generated files count as they do in a build. Imports of tests do not count.
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	const module = "shakedown/"
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []pkg
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var listed struct {
+			ImportPath string
+			Imports    []string
+		}
+		err := dec.Decode(&listed)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := pkg{name: strings.TrimPrefix(listed.ImportPath, module)}
+		for _, i := range listed.Imports {
+			if rest, ok := strings.CutPrefix(i, module); ok {
+				p.imports = append(p.imports, rest)
+			}
+		}
+		all = append(all, p)
+	}
+	if len(all) == 0 {
+		t.Fatal("go list found no packages: this test would pass on nothing")
+	}
+	return all
+}
