@@ -97,11 +97,13 @@ func starved(t trial) []string {
 	}
 	var reasons []string
 	if steal := g.StealS / (g.WallS * cores); steal > MaxSteal {
-		reasons = append(reasons, fmt.Sprintf("the hypervisor took %.1f %% of the processors, bound ≤ %.0f %%", 100*steal, 100*MaxSteal))
+		reasons = append(reasons,
+			fmt.Sprintf("the hypervisor took %.1f %% of the processors, bound ≤ %.0f %%", 100*steal, 100*MaxSteal))
 	}
 	idle := g.IdleS / (g.WallS * cores)
 	if p99, ok := t.lag("p99"); ok && idle < MinIdle && p99 > TightLagP99 {
-		reasons = append(reasons, fmt.Sprintf("the machine was idle for %.1f %% of the time (bound ≥ %.0f %%) and send lag p99 was %v (bound then ≤ %v)",
+		reasons = append(reasons, fmt.Sprintf(
+			"the machine was idle for %.1f %% of the time (bound ≥ %.0f %%) and send lag p99 was %v (bound then ≤ %v)",
 			100*idle, 100*MinIdle, round(p99), TightLagP99))
 	}
 	return reasons

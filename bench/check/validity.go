@@ -202,11 +202,13 @@ func faults(t trial) []string {
 		network = level.Network
 	}
 	if len(t.data.Trial.Network) != len(network) {
-		reasons = append(reasons, fmt.Sprintf("the network is to have %d faults and %d were injected", len(network), len(t.data.Trial.Network)))
+		reasons = append(reasons,
+			fmt.Sprintf("the network is to have %d faults and %d were injected", len(network), len(t.data.Trial.Network)))
 	}
 	for _, p := range t.run.Experiment.PhasesAt(level) {
 		if span, ok := t.phase(p.Name); ok && len(span.Faults) != len(p.Faults) {
-			reasons = append(reasons, fmt.Sprintf("phase %s has %d faults and %d were injected", p.Name, len(p.Faults), len(span.Faults)))
+			reasons = append(reasons,
+				fmt.Sprintf("phase %s has %d faults and %d were injected", p.Name, len(p.Faults), len(span.Faults)))
 		}
 	}
 	return reasons
