@@ -80,6 +80,8 @@ type Trial struct {
 	Phases  []PhaseSpan  `json:"phases"`
 	Ledger  bench.Ledger `json:"ledger"`
 	Gen     Generator    `json:"generator"`
+	// Network is what was in force on the links for the whole trial.
+	Network []FaultSpan `json:"network,omitempty"`
 	// Unhealthy lists the engines that failed a health check before or after the load.
 	Unhealthy []string `json:"unhealthy,omitempty"`
 	// Findings are things that happened to the system under test and that nobody asked for, such as a service that died.

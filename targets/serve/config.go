@@ -86,3 +86,11 @@ func jsonNames(t reflect.Type) []string {
 	}
 	return names
 }
+
+// Fields are the names of the fields that a role's configuration may set.
+func Fields(role bench.Role) []string {
+	if role.Config == nil {
+		return nil
+	}
+	return jsonNames(reflect.Indirect(reflect.ValueOf(role.Config)).Type())
+}
