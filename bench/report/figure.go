@@ -87,8 +87,13 @@ func (s scale) value(e verdict.Estimate) string {
 	if v, lo, hi, ok := s.bounds(e); ok {
 		text = fixed(v, places(v, lo, hi))
 	}
-	if e.Censored {
+	switch {
+	case e.Censored && e.Below:
+		text = "≈ " + text
+	case e.Censored:
 		text = "≥ " + text
+	case e.Below:
+		text = "≤ " + text
 	}
 	if e.Tilde {
 		text = "~ " + text
@@ -238,28 +243,4 @@ func bound(c verdict.Check) string {
 // checkScale is the one scale in which a check's effect and its bound are shown.
 func checkScale(c verdict.Check) scale {
 	return scaleOf(effectUnit(c), c.Effect, verdict.Estimate{Value: c.Bound})
-}
-
-// sides is what the check compares, in words: "goodput in fault of pattern ÷ goodput in fault of control".
-func sides(c verdict.Check) string {
-	text := side(c.Check.Of)
-	switch {
-	case c.Check.Versus == nil:
-		return text
-	case c.By == bench.Difference:
-		return text + " − " + side(*c.Check.Versus)
-	}
-	return text + " ÷ " + side(*c.Check.Versus)
-}
-
-// side is a query in words: "p99 response time in fault of plain".
-func side(q bench.Query) string {
-	words := measure.Describe(q)
-	if q.Variant != "" {
-		words += " of " + q.Variant
-	}
-	if q.Level != "" {
-		words += " at " + q.Level
-	}
-	return words
 }

@@ -87,7 +87,7 @@ func recorded(e bench.Experiment) recording {
 	started := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	rec := recording{run: record.Run{
 		SchemaVersion: record.SchemaVersion, ID: "20260102-030405-storm", Status: record.Complete, Started: started,
-		Finished: started.Add(84 * time.Second), Version: "0.1.0", Commit: "ac0bee3", Seed: 42, Repeats: 3,
+		Finished: started.Add(84 * time.Second), Version: "0.1.0", Commit: "ac0bee3", Seed: 42, Repeats: 3, Claims: []bench.Claim{confirmed().Claim, refuted().Claim, dependent().Claim, undecided().Claim},
 		Command: []string{"shakedown", "run", e.Name, "--seed", "42", "--repeats", "3", "-p", "backoff=10ms x'2"},
 		Pattern: "resilience/retry", Experiment: e, Engines: []record.Engine{{Name: "postgres", Version: "15.8"}},
 		Host: record.Host{OS: "Debian 12", Kernel: "6.18", Arch: "amd64", CPU: "Some CPU", Cores: 2, MemoryGiB: 7.75, GoVersion: "go1.26"},
@@ -200,6 +200,17 @@ func levels() report.Input {
 		)
 	}
 	r.Claims = []verdict.Claim{confirmed(), refuted(), dependent(), undecided()}
+	const smallest = "smallest budget that keeps 90 % of the goodput"
+	r.Run.Experiment.Sweeps = []bench.Sweep{{Title: smallest, Unit: "%", Of: bench.Query{Phase: "fault", Metric: "goodput"}}}
+	r.Sweeps = []verdict.Sweep{
+		{
+			Title: smallest, Unit: "%", Level: "0 ms", Found: "retry+budget", X: 10, Formula: "5 per core", Predicted: ptr(10.0),
+			Points: []verdict.SweepPoint{
+				{Variant: "retry", X: 5, Value: est(0.7, 0.6, 0.8)}, {Variant: "retry+budget", X: 10, Value: est(0.95, 0.93, 0.97), Enough: true},
+			},
+		},
+		{Title: smallest, Unit: "%", Level: "10 ms", Points: []verdict.SweepPoint{{Variant: "retry", X: 5, Value: lone(0.5)}}},
+	}
 	r.Findings = []string{"service-0 of trial 4 (retry at 10 ms) died: signal: killed"}
 	r.Trials[5].Void = []string{"schedule lag p99 was 14 ms, over its bound of 5 ms | the generator was starved"}
 	return report.Input{Result: r, Load: rec.load}
@@ -226,7 +237,7 @@ func confirmed() verdict.Claim {
 				Claim: "resilience/retry#1", Text: "retry asks at least 2.5 times as often", Of: query("retry", "fault", "amplification", ""),
 				Versus: ptr(query("plain", "fault", "amplification", "")), Rel: bench.AtLeast, Bound: 2.5, ControlFails: true,
 			},
-			Verdict: bench.Holds, Reason: "3.00× over 3 repeats", Effect: est(3, 2.97, 3.03), Of: est(3, 2.97, 3.03),
+			Verdict: bench.Holds, Reason: "attempts at backend per arrival in fault, retry: 3 × plain's (CI 2.97–3.03), bound ≥ 2.5", Effect: est(3, 2.97, 3.03), Of: est(3, 2.97, 3.03),
 			Versus: ptr(lone(1)), Control: ptr(bench.Fails),
 		}},
 	}
@@ -237,14 +248,14 @@ func refuted() verdict.Claim {
 		Claim: bench.Claim{
 			ID: "resilience/retry#2", Text: "Retries raise goodput while a dependency fails | <b>always</b>.", Expect: bench.Refuted,
 		},
-		Finding: bench.Refuted, AsExpected: true, Reason: "goodput fell to 0.45 of the control's [0.33–0.69]",
+		Finding: bench.Refuted, AsExpected: true, Reason: "goodput in fault, retry: 0.45 × plain's (CI 0.33–0.69), bound ≥ 1",
 		Checks: []verdict.Check{
 			{
 				Check: bench.Check{
 					Text: "goodput of retry is above that of plain", Of: query("retry", "fault", "goodput", ""),
 					Versus: ptr(query("plain", "fault", "goodput", "")), Rel: bench.AtLeast, Bound: 1,
 				},
-				Verdict: bench.Fails, Reason: "the whole interval lies below the bound", Effect: est(0.45, 0.33, 0.69),
+				Verdict: bench.Fails, Reason: "goodput in fault, retry: 0.45 × plain's (CI 0.33–0.69), bound ≥ 1", Effect: est(0.45, 0.33, 0.69),
 				Of: est(0.25, 0.18, 0.38), Versus: ptr(est(0.551, 0.533, 0.569)),
 			},
 			{
@@ -312,7 +323,7 @@ func single() report.Input {
 		r.Cells = append(r.Cells, verdict.Cell{Variant: v, Valid: 1, Values: []verdict.Estimate{lone(0.55 - f/10), lone(0.7 + f/10), lone(1 + f)}})
 	}
 	c := confirmed()
-	c.Checks[0].Effect, c.Checks[0].Of = lone(math.Inf(1)), lone(3)
+	c.Checks[0].Effect, c.Checks[0].Of, c.Checks[0].Reason = lone(math.Inf(1)), lone(3), ""
 	r.Claims = []verdict.Claim{c}
 	return report.Input{Result: r, Load: rec.load}
 }
@@ -345,6 +356,7 @@ func aborted() report.Input {
 	r.Trials[0].Status = record.Aborted
 	r.Claims[0].Finding, r.Claims[0].AsExpected, r.Claims[0].Checks = bench.Undecided, false, nil
 	r.Claims[0].Reason = "no repeat is complete"
+	r.Void, r.Reasons = true, []string{"the run is aborted: 0 of 9 trials are complete"}
 	return report.Input{Result: *r}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"shakedown/bench/verdict"
 )
@@ -58,6 +59,14 @@ func writable(r verdict.Result) verdict.Result {
 			c.Values[j] = writableEstimate(c.Values[j])
 		}
 	}
+	r.Sweeps = slices.Clone(r.Sweeps)
+	for i := range r.Sweeps {
+		s := &r.Sweeps[i]
+		s.Points = slices.Clone(s.Points)
+		for j := range s.Points {
+			s.Points[j].Value = writableEstimate(s.Points[j].Value)
+		}
+	}
 	r.Trials = append([]verdict.Trial{}, r.Trials...)
 	return r
 }
@@ -66,8 +75,10 @@ func writableEstimate(e verdict.Estimate) verdict.Estimate {
 	switch {
 	case math.IsNaN(e.Value):
 		e.Value, e.Missing = 0, true
-	case math.IsInf(e.Value, 0):
+	case math.IsInf(e.Value, 1):
 		e.Value, e.Censored = clamp(e.Value), true
+	case math.IsInf(e.Value, -1):
+		e.Value, e.Below = clamp(e.Value), true
 	}
 	e.Lo, e.Hi = writableBound(e.Lo), writableBound(e.Hi)
 	values := e.Values

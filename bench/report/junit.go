@@ -129,7 +129,7 @@ func unusable(r verdict.Result) *junitProblem {
 func evidence(c verdict.Claim) string {
 	lines := make([]string, 0, len(c.Checks))
 	for _, k := range c.Checks {
-		lines = append(lines, fmt.Sprintf("%s %s (%s): %s", verdictMarks[k.Verdict], k.Text, bound(k), checkReason(k)))
+		lines = append(lines, fmt.Sprintf("%s %s (%s): %s", checkMark(k), k.Text, bound(k), checkReason(k)))
 	}
 	if c.Finding == bench.Undecided && len(lines) == 0 {
 		return "no check decides this claim"

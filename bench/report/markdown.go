@@ -31,6 +31,7 @@ func writeMarkdown(w io.Writer, in Input, _ Options) error {
 	}
 	markdownClaims(&b, r)
 	markdownTables(&b, r)
+	markdownSweeps(&b, r)
 	markdownList(&b, voidHeading(r), voidReasons(r), true)
 	markdownList(&b, "What happened beside the experiment", r.Findings, true)
 	markdownChecks(&b, r)
@@ -98,6 +99,19 @@ func markdownTables(b *strings.Builder, r verdict.Result) {
 	}
 }
 
+func markdownSweeps(b *strings.Builder, r verdict.Result) {
+	for _, s := range r.Sweeps {
+		where := s.Title
+		if name := level(r.Run.Experiment, s.Level); name != "" {
+			where += ", " + name
+		}
+		fmt.Fprintf(b, "- %s: **%s**\n", markdown.Replace(where), markdown.Replace(sweepLine(s)))
+	}
+	if len(r.Sweeps) > 0 {
+		b.WriteByte('\n')
+	}
+}
+
 func markdownList(b *strings.Builder, heading string, list []string, open bool) {
 	if len(list) == 0 {
 		return
@@ -118,7 +132,7 @@ func markdownChecks(b *strings.Builder, r verdict.Result) {
 	var list []string
 	for _, c := range r.Claims {
 		for _, k := range c.Checks {
-			list = append(list, fmt.Sprintf("%s %s, %s (%s): %s", verdictMarks[k.Verdict], c.ID, k.Text, bound(k), checkReason(k)))
+			list = append(list, fmt.Sprintf("%s %s, %s (%s): %s", checkMark(k), c.ID, k.Text, bound(k), checkReason(k)))
 		}
 	}
 	markdownList(b, plural(len(list), "check"), list, false)

@@ -49,10 +49,10 @@ func (a axis) at(v float64) float64 {
 
 // A dot is an estimate on an axis: the value, its whisker, and the values of the repeats.
 type dot struct {
-	At       string
-	Lo, Hi   string // both empty without an interval
-	Repeats  []string
-	Censored bool // the value is at least so much: an arrow, not a dot
+	At      string
+	Lo, Hi  string // both empty without an interval
+	Repeats []string
+	Arrow   string // in place of the dot, where the value is a bound: at least, at most
 }
 
 // percent is a position as an SVG attribute.
@@ -62,7 +62,13 @@ func (a axis) dot(e verdict.Estimate) *dot {
 	if e.Missing || math.IsNaN(e.Value) {
 		return nil
 	}
-	d := &dot{At: percent(a.at(e.Value)), Censored: e.Censored}
+	d := &dot{At: percent(a.at(e.Value))}
+	switch {
+	case e.Censored && !e.Below:
+		d.Arrow = "▶"
+	case e.Below && !e.Censored:
+		d.Arrow = "◀"
+	}
 	if e.Lo != nil && e.Hi != nil {
 		d.Lo, d.Hi = percent(a.at(*e.Lo)), percent(a.at(*e.Hi))
 	}

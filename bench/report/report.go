@@ -36,11 +36,14 @@ func (o Options) width() int {
 	return max(o.Width, minWidth)
 }
 
-// formats are the writers by name, in the order in which Formats lists them.
-var formats = []struct {
+// A form is a format and its writer.
+type form struct {
 	name  string
 	write func(io.Writer, Input, Options) error
-}{
+}
+
+// formats are in the order in which Formats lists them.
+var formats = []form{
 	{"text", writeText},
 	{"html", writeHTML},
 	{"json", func(w io.Writer, in Input, _ Options) error { return WriteJSON(w, []verdict.Result{in.Result}) }},
@@ -60,13 +63,7 @@ func Formats() []string {
 // Write writes one run in the given format. It fails on an unknown format, on a recording that Load cannot read,
 // and where w fails.
 func Write(w io.Writer, format string, in Input, opts Options) error {
-	i := slices.IndexFunc(formats, func(f struct {
-		name  string
-		write func(io.Writer, Input, Options) error
-	},
-	) bool {
-		return f.name == format
-	})
+	i := slices.IndexFunc(formats, func(f form) bool { return f.name == format })
 	if i < 0 {
 		return fmt.Errorf("unknown report format %q; one of %s", format, strings.Join(Formats(), ", "))
 	}

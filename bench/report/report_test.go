@@ -142,7 +142,7 @@ func TestJUnitFailsWhereAClaimIsNotAsExpected(t *testing.T) {
 			} `xml:"testcase"`
 		} `xml:"testsuite"`
 	}
-	for name, want := range map[string][3]int{"levels": {4, 2, 0}, "single": {1, 0, 0}, "void": {1, 0, 1}, "aborted": {1, 1, 0}} {
+	for name, want := range map[string][3]int{"levels": {4, 2, 0}, "single": {1, 0, 0}, "void": {1, 0, 1}, "aborted": {1, 0, 1}} {
 		var got suites
 		if err := xml.Unmarshal(write(t, "junit", fixtures()[name], report.Options{}), &got); err != nil {
 			t.Fatalf("%s: %v", name, err)

@@ -123,9 +123,12 @@ func gridWidths(all []grid) []int {
 	return widths
 }
 
+// marked says whether to mark the row as the control; one that is called so needs no mark.
+func (r row) marked() bool { return r.control && !strings.Contains(r.variant, "control") }
+
 // name is the variant, with a mark on the control.
 func (r row) name() string {
-	if r.control {
+	if r.marked() {
 		return r.variant + " (control)"
 	}
 	return r.variant

@@ -67,6 +67,7 @@ func writeText(w io.Writer, in Input, opts Options) error {
 		p.para("", bold+";"+red, strings.ToUpper(state[:1])+state[1:]+".")
 	}
 	p.table(r)
+	p.sweeps(r)
 	p.claims(r)
 	p.items(voidHeading(r), red, voidReasons(r))
 	p.items("What happened beside the experiment", yellow, r.Findings)
@@ -96,6 +97,23 @@ func runLine(r verdict.Result) string {
 	return strings.Join(parts, " · ")
 }
 
+// sweeps writes the answer to each sweep, level by level.
+func (p *page) sweeps(r verdict.Result) {
+	title := ""
+	for _, s := range r.Sweeps {
+		if s.Title != title {
+			title = s.Title
+			p.line("")
+			p.para("", bold, title)
+		}
+		first := "  "
+		if name := level(r.Run.Experiment, s.Level); name != "" {
+			first += name + ": "
+		}
+		p.para(first, "", sweepLine(s))
+	}
+}
+
 func (p *page) claims(r verdict.Result) {
 	if len(r.Claims) == 0 {
 		return
@@ -123,15 +141,18 @@ func (p *page) claim(c verdict.Claim) {
 		return
 	}
 	for _, k := range c.Checks {
-		p.check(k)
+		p.check(k, says(c, k))
 	}
 }
 
-func (p *page) check(c verdict.Check) {
+// check writes a check of a claim that is not confirmed, and why it came out so unless that is said already.
+func (p *page) check(c verdict.Check, said bool) {
 	text := c.Text
 	if c.When != "" {
 		text = c.When + ": " + text
 	}
-	p.para("    "+verdictMarks[c.Verdict]+" ", "", text+" ("+bound(c)+")")
-	p.para("      ", dim, checkReason(c))
+	p.para("    "+checkMark(c)+" ", "", text+" ("+bound(c)+")")
+	if !said {
+		p.para("      ", dim, checkReason(c))
+	}
 }

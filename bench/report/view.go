@@ -22,6 +22,7 @@ type view struct {
 	Columns                 []columnView
 	Tables                  []tableView
 	Uncertainty             string
+	Sweeps                  []sweepView
 	Levels, Variants        []choice
 	Factor                  string
 	Timelines               []timelineView
@@ -47,9 +48,8 @@ type (
 		Open                                              bool
 	}
 	checkView struct {
-		Text, When, Mark, Verdict, Tone, Sides, Bound, Reason string
-		Effect                                                string
-		Plot                                                  *boundPlot
+		Text, When, Mark, Verdict, Tone, Bound, Effect, Reason string
+		Plot                                                   *boundPlot
 	}
 	columnView struct {
 		Title, Unit, Lo, Hi string
@@ -68,6 +68,14 @@ type (
 	cellView struct {
 		Value, Interval string
 		Dot             *dot
+	}
+	sweepView struct {
+		Title, Level, Answer string
+		Points               []pointView
+	}
+	pointView struct {
+		X, Value string
+		Enough   bool
 	}
 	choice struct {
 		Name  string
@@ -125,6 +133,9 @@ func viewOf(in Input) view {
 		v.Claims = append(v.Claims, claimOf(c))
 	}
 	v.tables(r)
+	for _, s := range r.Sweeps {
+		v.Sweeps = append(v.Sweeps, sweepOf(r, s))
+	}
 	v.charts, v.Missing = charts(in)
 	for i, name := range v.charts.Variants {
 		v.Variants = append(v.Variants, choice{Name: name, Index: i, Color: i % palette, On: i == 0})
@@ -196,8 +207,12 @@ func claimOf(c verdict.Claim) claimView {
 	at := slices.IndexFunc(c.Checks, func(k verdict.Check) bool {
 		return (c.Finding == bench.Refuted) == (k.Verdict == bench.Fails)
 	})
+	v.Checks = make([]checkView, 0, len(c.Checks)) // Deciding points into it
 	for i, k := range c.Checks {
 		v.Checks = append(v.Checks, checkOf(k))
+		if says(c, k) {
+			v.Checks[i].Reason = ""
+		}
 		if i == max(at, 0) {
 			v.Deciding = &v.Checks[i]
 		}
@@ -219,14 +234,11 @@ func toneOf(c verdict.Claim) string {
 func checkOf(c verdict.Check) checkView {
 	tones := map[bench.Verdict]string{bench.Unknown: "unsure", bench.Holds: "good", bench.Fails: "bad"}
 	v := checkView{
-		Text: c.Text, When: c.When, Mark: verdictMarks[c.Verdict], Verdict: c.Verdict.String(), Tone: tones[c.Verdict],
-		Sides: sides(c), Bound: bound(c), Reason: c.Reason, Plot: plotOf(c), Effect: "nothing to estimate from",
+		Text: c.Text, When: c.When, Mark: checkMark(c), Verdict: c.Verdict.String(), Tone: tones[c.Verdict],
+		Bound: bound(c), Effect: "no value", Reason: checkReason(c), Plot: plotOf(c),
 	}
 	if !c.Effect.Missing {
 		v.Effect = checkScale(c).spell(c.Effect)
-	}
-	if c.Control != nil {
-		v.Reason = strings.TrimPrefix(v.Reason+"; on the control the same check "+controlWords[*c.Control], "; ")
 	}
 	return v
 }
@@ -262,7 +274,7 @@ func (v *view) tables(r verdict.Result) {
 
 func rowViewOf(r verdict.Result, c verdict.Cell, scales []scale, axes []axis) rowView {
 	plain := rowOf(r, c, scales)
-	row := rowView{Variant: c.Variant, Note: plain.note, Control: plain.control}
+	row := rowView{Variant: c.Variant, Note: plain.note, Control: plain.marked()}
 	if i := slices.Index(r.Run.Experiment.VariantNames(), c.Variant); i >= 0 {
 		row.Color, row.About = i%palette, r.Run.Experiment.Variants[i].About
 	}
@@ -274,6 +286,18 @@ func rowViewOf(r verdict.Result, c verdict.Cell, scales []scale, axes []axis) ro
 		row.Cells = append(row.Cells, cell)
 	}
 	return row
+}
+
+func sweepOf(r verdict.Result, s verdict.Sweep) sweepView {
+	v := sweepView{Title: s.Title, Level: level(r.Run.Experiment, s.Level), Answer: sweepLine(s)}
+	unit := ""
+	if i := slices.IndexFunc(r.Run.Experiment.Sweeps, func(of bench.Sweep) bool { return of.Title == s.Title }); i >= 0 {
+		unit = unitOf("", r.Run.Experiment.Sweeps[i].Of)
+	}
+	for _, p := range s.Points {
+		v.Points = append(v.Points, pointView{exact(p.X), scaleOf(unit, p.Value).spell(p.Value), p.Enough})
+	}
+	return v
 }
 
 func timelineOf(t *chartTrial, on bool) timelineView {

@@ -35,17 +35,23 @@ func outcome(c verdict.Claim) string {
 
 // headline is the run's state in a few words; it is empty for a complete run that may be judged.
 func headline(r verdict.Result) string {
-	switch {
-	case r.Void:
-		return "void: no verdict may be drawn"
-	case r.Status == record.Aborted:
-		return "aborted: " + orElse(r.Run.Error, "stopped before all trials were run")
-	case r.Status == record.Truncated:
-		return "truncated: the run was killed before all trials were run"
-	case r.Status == record.Running:
-		return "still running"
+	text := ""
+	switch r.Status {
+	case record.Aborted:
+		text = "aborted: " + orElse(r.Run.Error, "stopped before all trials were run")
+	case record.Truncated:
+		text = "truncated: the run was killed before all trials were run"
+	case record.Running:
+		text = "still running"
+	case record.Complete:
+		if r.Void {
+			return "void: no verdict may be drawn"
+		}
 	}
-	return ""
+	if text != "" && r.Void {
+		text += "; no verdict may be drawn"
+	}
+	return text
 }
 
 // summary counts claims by finding: "2 confirmed, 1 undecided".
@@ -183,11 +189,11 @@ func uncertainty(r verdict.Result) string {
 	for _, c := range r.Cells {
 		for _, e := range c.Values {
 			if e.Lo != nil && e.Hi != nil {
-				return "Medians over repeats with 95 % confidence intervals; ~ cannot be told from its bound."
+				return "Means over repeats, with 95 % confidence intervals."
 			}
 		}
 	}
-	return "No intervals: they need three valid repeats. ~ cannot be told from its bound."
+	return "No intervals: they need three valid repeats."
 }
 
 // level is a heading for the rows of one level; it is empty where the experiment has no factor.
@@ -245,23 +251,41 @@ func took(r record.Run) string {
 	return r.Finished.Sub(r.Started).Round(time.Second).String()
 }
 
-// checkReason is the check's effect and the reason for its verdict.
-func checkReason(c verdict.Check) string {
-	var parts []string
-	if !c.Effect.Missing {
-		parts = append(parts, checkScale(c).spell(c.Effect))
+// checkMark is the sign beside a check: that of its verdict, or ~ where the figures cannot be told from the bound.
+func checkMark(c verdict.Check) string {
+	if c.Verdict == bench.Unknown && c.Effect.Tilde {
+		return "~"
 	}
-	if c.Reason != "" {
-		parts = append(parts, c.Reason)
-	}
-	if c.Control != nil {
-		parts = append(parts, "on the control the same check "+controlWords[*c.Control])
-	}
-	return strings.Join(parts, "; ")
+	return verdictMarks[c.Verdict]
 }
 
-var controlWords = map[bench.Verdict]string{
-	bench.Unknown: "has no verdict", bench.Holds: "holds too, so that it proves nothing", bench.Fails: "fails, as it must",
+// checkReason is the reason for the check's verdict, which states its figures; without one, the effect alone.
+func checkReason(c verdict.Check) string {
+	text := c.Reason
+	if text == "" {
+		text = checkScale(c).spell(c.Effect)
+	}
+	if c.Control != nil && *c.Control == bench.Fails {
+		text += "; on the control it fails, as it must"
+	}
+	return text
+}
+
+// says says whether the claim's reason already holds the check's, so that a reader need not read it twice.
+func says(c verdict.Claim, k verdict.Check) bool {
+	return k.Reason != "" && strings.Contains(c.Reason, k.Reason)
+}
+
+// sweepLine is the answer to a sweep in one line: "4 connections (pool-4); cores × 2 + 1 predicts 5".
+func sweepLine(s verdict.Sweep) string {
+	text := "none of those that ran is enough"
+	if s.Found != "" {
+		text = withUnit(exact(s.X), s.Unit) + " (" + s.Found + ")"
+	}
+	if s.Predicted != nil {
+		text += "; " + orElse(s.Formula, "the rule of thumb") + " predicts " + number(*s.Predicted)
+	}
+	return text
 }
 
 func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
