@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"math"
 	"slices"
 
 	"shakedown/bench"
@@ -42,6 +43,22 @@ func rateOf(name, what string, counts func(*Trial, bench.Sample) bool) metric {
 		}
 		return Value{V: float64(t.count(arrivals, counts)) / total(ws).Seconds(), N: len(arrivals), OK: true}
 	}}
+}
+
+// completed is the rate at which answers came. Unlike throughput_per_s it does not credit the window with answers that came
+// after it, so that above the capacity it is the capacity, however long the queue.
+func completed(t *Trial, q bench.Query, ws []window) Value {
+	whole := []window{{start: math.MinInt64, end: math.MaxInt64}}
+	answered := 0
+	for _, s := range t.arrivals(whole, q.Op) {
+		if s.Outcome == bench.OK && slices.ContainsFunc(ws, func(w window) bool { return w.contains(s.Done) }) {
+			answered++
+		}
+	}
+	if due := len(t.arrivals(ws, q.Op)); due == 0 && answered == 0 {
+		return none("no arrival was due, and no answer came")
+	}
+	return Value{V: float64(answered) / total(ws).Seconds(), N: answered, OK: true}
 }
 
 // flagged is the share of answers with a flag.

@@ -14,6 +14,7 @@
 //	flag                answers with the flag Name ÷ answered                                                      share
 //	throughput_per_s    ok answers per second of the window                                                        1/s
 //	goodput_per_s       ok answers within the SLO per second                                                       1/s
+//	completed_per_s     ok answers that came in the window, per second                                             1/s
 //	offered_per_s       scheduled arrivals per second                                                              1/s
 //	response_ms         due to done, of all that were sent                       mean p50 p90 p95 p99 p99_9 max    ms
 //	answer_ms           due to done, of ok and degraded answers                  the same                          ms

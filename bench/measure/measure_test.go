@@ -85,6 +85,17 @@ func TestSharesAreOfScheduledArrivals(t *testing.T) {
 	refuse(t, tr, bench.Query{Phase: "b", Metric: "share_of_baseline", Name: "a"}, "no arrival was due")
 }
 
+func TestCompletionsCountInTheWindowInWhichTheyCame(t *testing.T) {
+	tr := hand(func(d *record.Data) {
+		late := arrival(15*second, 10*second, bench.OK) // due in b, answered in c
+		d.Samples = []bench.Sample{arrival(11*second, second, bench.OK), late, arrival(12*second, second, bench.Failed)}
+	})
+	ask(t, tr, bench.Query{Phase: "b", Metric: "throughput_per_s"}, 0.2, 3)
+	ask(t, tr, bench.Query{Phase: "b", Metric: "completed_per_s"}, 0.1, 1)
+	ask(t, tr, bench.Query{Phase: "c", Metric: "completed_per_s"}, 0.1, 1)
+	refuse(t, tr, bench.Query{Phase: "a", Metric: "completed_per_s"}, "no answer came")
+}
+
 func TestTimesRunFromDueAndKeepWhatTimedOut(t *testing.T) {
 	tr := hand(func(d *record.Data) {
 		for i := range 99 {

@@ -60,6 +60,10 @@ func table() []metric {
 		rateOf("throughput_per_s", "ok answers to arrivals due in the window, per second",
 			func(_ *Trial, s bench.Sample) bool { return s.Outcome == bench.OK }),
 		rateOf("goodput_per_s", "ok answers within the SLO to arrivals due in the window, per second", (*Trial).good),
+		metric{MetricDoc{
+			Name: "completed_per_s", What: "ok answers that came in the window, whenever their arrivals were due, per second",
+			Unit: PerSecond, ByOp: true, Counts: "arrivals",
+		}, completed},
 		rateOf("offered_per_s", "scheduled arrivals per second", func(*Trial, bench.Sample) bool { return true }),
 		timeOf("response_ms", "due to done, of everything sent; what timed out counts with the time it was given up at",
 			wasSent, func(s bench.Sample) float64 { return ms(s.Response()) }),

@@ -31,9 +31,10 @@ type timeline struct {
 	entered func(bench.Phase)                     // a phase has begun
 	changed func(f record.FaultSpan, active bool) // a fault took effect or was healed
 
-	mu     sync.Mutex
-	spans  []record.PhaseSpan
-	active []*activeFault
+	mu      sync.Mutex
+	spans   []record.PhaseSpan
+	network []record.FaultSpan
+	active  []*activeFault
 }
 
 type activeFault struct {
@@ -102,6 +103,9 @@ func (t *timeline) inject(ctx context.Context, phase int, f chaos.Fault) error {
 	if phase >= 0 {
 		a.at = len(t.spans[phase].Faults)
 		t.spans[phase].Faults = append(t.spans[phase].Faults, span)
+	} else {
+		a.at = len(t.network)
+		t.network = append(t.network, span)
 	}
 	t.active = append(t.active, a)
 	t.event(record.Event{At: span.Injected, Kind: "fault_injected", Name: span.Fault, Detail: span.Landed.String()})
@@ -145,6 +149,8 @@ func (t *timeline) healOne(ctx context.Context, a *activeFault) error {
 	a.span.Healed, a.span.Effect = t.now(), effect
 	if a.phase >= 0 {
 		t.spans[a.phase].Faults[a.at] = a.span
+	} else {
+		t.network[a.at] = a.span
 	}
 	if err != nil {
 		return fmt.Errorf("heal %s: %w", a.span.Fault, err)

@@ -90,7 +90,10 @@ func (t *trial) run(ctx context.Context) (stats load.Stats, err error) {
 		zero: clock.Now(), surface: t.surface(), journal: t.work.Journal(),
 		event: t.event, entered: t.entered, changed: t.changed, spans: spansFor(t.phases, t.capacity),
 	}
-	defer func() { err = errors.Join(err, t.timeline.healNetwork(ctx)) }()
+	defer func() {
+		err = errors.Join(err, t.timeline.healNetwork(ctx))
+		t.rec.Network = t.timeline.network
+	}()
 	for _, f := range t.network() {
 		if err := t.timeline.inject(ctx, -1, f); err != nil {
 			return stats, err

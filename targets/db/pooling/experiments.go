@@ -87,14 +87,14 @@ var size = bench.Experiment{
 		},
 		{
 			Claim: "db/pooling#3", Text: "without a pool, 90 users at once get at most half the throughput that 10 get",
-			Of:     at("no-pool", "crowd", bench.Query{Phase: "90-users", Metric: "throughput_per_s"}),
-			Versus: ptr(at("no-pool", "crowd", bench.Query{Phase: "10-users", Metric: "throughput_per_s"})),
+			Of:     at("no-pool", "crowd", bench.Query{Phase: "90-users", Metric: "completed_per_s"}),
+			Versus: ptr(at("no-pool", "crowd", bench.Query{Phase: "10-users", Metric: "completed_per_s"})),
 			Rel:    bench.AtMost, Bound: 0.5, MinOps: 50,
 		},
 		{
 			Claim: "db/pooling#3", Text: "past max_connections the rest gets at most half the throughput that 10 users get",
-			Of:     at("no-pool", "crowd", bench.Query{Phase: "150-users", Metric: "throughput_per_s"}),
-			Versus: ptr(at("no-pool", "crowd", bench.Query{Phase: "10-users", Metric: "throughput_per_s"})),
+			Of:     at("no-pool", "crowd", bench.Query{Phase: "150-users", Metric: "completed_per_s"}),
+			Versus: ptr(at("no-pool", "crowd", bench.Query{Phase: "10-users", Metric: "completed_per_s"})),
 			Rel:    bench.AtMost, Bound: 0.5, MinOps: 50,
 		},
 		formulaSuffices("no round-trip time", "near"),
@@ -179,8 +179,8 @@ func formulaSuffices(when, level string) bench.Check {
 func doubling(level, what, phase string) bench.Check {
 	return bench.Check{
 		Claim: "db/pooling#7", Text: what + ": twice the connections answer at least 20 % more",
-		Of:     at("pool-20", level, bench.Query{Phase: phase, Metric: "throughput_per_s"}),
-		Versus: ptr(at("pool-10", level, bench.Query{Phase: phase, Metric: "throughput_per_s"})),
+		Of:     at("pool-20", level, bench.Query{Phase: phase, Metric: "completed_per_s"}),
+		Versus: ptr(at("pool-10", level, bench.Query{Phase: phase, Metric: "completed_per_s"})),
 		Rel:    bench.AtLeast, Bound: 1.2, MinOps: 100,
 	}
 }

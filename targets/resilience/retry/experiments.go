@@ -37,9 +37,9 @@ var storm = bench.Experiment{
 	Levels: []bench.Level{
 		{Name: "open", About: "independent users: arrivals do not wait for answers"},
 		{
-			Name: "closed", About: "36 users who wait for each answer, then think for 200 ms",
+			Name: "closed", About: "32 users who wait for each answer, then think for 200 ms",
 			Variants: []string{"none", "immediate", "exponential", "full-jitter"},
-			Closed:   &bench.Closed{Users: 36, Think: 200 * units.Millisecond},
+			Closed:   &bench.Closed{Users: 32, Think: 200 * units.Millisecond},
 		},
 	},
 	Workload: bench.Workload{
