@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -73,8 +74,8 @@ func (k redisKind) Start(ctx context.Context, o StartOptions) (Instance, error) 
 	}
 	r := &redisServer{version: program.Version, source: program.Path, settings: maps.Clone(o.Settings), network: "unix", address: socket}
 	r.url = (&url.URL{Scheme: "unix", Path: socket}).String()
-	r.options = &redis.Options{Network: "unix", Addr: socket, MaxRetries: -1, PoolSize: 2, ContextTimeoutEnabled: true}
-	r.client = redis.NewClient(r.options)
+	r.options = &redis.Options{Network: "unix", Addr: socket}
+	r.client = newClient(r.options)
 	r.own = &own{
 		keeper: o.Keeper, sig: syscall.SIGTERM, healthy: r.Healthy, words: redisWords,
 		spec: proc.Spec{
@@ -128,9 +129,8 @@ func (k redisKind) Attach(ctx context.Context, address string) (Instance, error)
 	if err != nil {
 		return nil, fmt.Errorf("--redis-url: %w", withoutURL(err))
 	}
-	options.MaxRetries, options.PoolSize, options.ContextTimeoutEnabled = -1, 2, true
 	r := &redisServer{source: withoutPassword(address), url: address, options: options, network: options.Network, address: options.Addr}
-	r.client = redis.NewClient(options)
+	r.client = newClient(options)
 	info, err := r.info(ctx)
 	if err != nil {
 		_ = r.client.Close()
@@ -138,6 +138,22 @@ func (k redisKind) Attach(ctx context.Context, address string) (Instance, error)
 	}
 	r.version = info["redis_version"]
 	return r, nil
+}
+
+// newClient is a client for the harness's own questions: it asks once, and gives up when the context ends.
+func newClient(o *redis.Options) *redis.Client {
+	o.MaxRetries, o.DialerRetries, o.PoolSize, o.ContextTimeoutEnabled = -1, 1, 2, true
+	return redis.NewClient(o)
+}
+
+// reach connects and hangs up. A pool of go-redis that fails to connect complains on standard error, and then refuses to try
+// again for a second; a server that is being started or was killed must not cause either.
+func (r *redisServer) reach(ctx context.Context) error {
+	conn, err := new(net.Dialer).DialContext(ctx, r.network, r.address)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // redisServer is a running Redis.
@@ -184,7 +200,11 @@ func (r *redisServer) URLVia(addr string) string {
 
 // Healthy sends PING.
 func (r *redisServer) Healthy(ctx context.Context) error {
-	if err := r.client.Ping(ctx).Err(); err != nil {
+	err := r.reach(ctx)
+	if err == nil {
+		err = r.client.Ping(ctx).Err()
+	}
+	if err != nil {
 		return fmt.Errorf("redis does not answer: %w", err)
 	}
 	return nil

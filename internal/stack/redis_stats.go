@@ -20,7 +20,7 @@ var redisStats = []struct{ field, name, kind string }{
 	{"used_memory", "shakedown_redis_used_memory_bytes", "gauge"},
 }
 
-// Stats reads INFO. The asking itself counts as a command.
+// Stats reads INFO. The asking itself counts as a command and a connection.
 func (r *redisServer) Stats(ctx context.Context) ([]Stat, error) {
 	info, err := r.info(ctx)
 	if err != nil {
@@ -38,6 +38,9 @@ func (r *redisServer) Stats(ctx context.Context) ([]Stat, error) {
 }
 
 func (r *redisServer) info(ctx context.Context) (map[string]string, error) {
+	if err := r.reach(ctx); err != nil {
+		return nil, err
+	}
 	text, err := r.client.Info(ctx).Result()
 	if err != nil {
 		return nil, err

@@ -125,7 +125,7 @@ func onRedis(url string, f func(*redis.Client) error) error {
 	if err != nil {
 		return err
 	}
-	c := redis.NewClient(o)
+	c := newClient(o)
 	defer func() { _ = c.Close() }()
 	return f(c)
 }
@@ -318,8 +318,9 @@ func TestAFolderThatCannotBeWrittenIsOneClearLine(t *testing.T) {
 		if err := os.RemoveAll(o.Run.Dir()); err != nil { // nobody can write in a folder that is not there, not even root
 			t.Fatal(err)
 		}
-		o.Keeper = proc.NewKeeper(nil)
-		t.Cleanup(func() { _ = o.Keeper.Close() })
+		keeper := proc.NewKeeper(nil)
+		t.Cleanup(func() { _ = keeper.Close() })
+		o.Keeper = keeper
 		if _, err := k.Start(t.Context(), o); err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), k.Name()) {
 			t.Errorf("the run's directory is gone: %v", err)
 		}

@@ -25,7 +25,7 @@ type entry struct {
 	Seq  int    `json:"seq"`
 	Kind string `json:"kind"` // opened, intent, started, ended, fault, healed
 	Of   int    `json:"of,omitempty"`
-	// opened
+	// opened: with the pid, start time and boot of the harness
 	Token string `json:"token,omitempty"`
 	// intent, started
 	Name       string `json:"name,omitempty"`
@@ -58,11 +58,38 @@ func newJournal(dir string) (*Journal, error) {
 	_, _ = rand.Read(b[:]) // never fails
 	token := hex.EncodeToString(b[:])
 	j := &Journal{marker: marker(dir, token), f: f}
-	if _, err := j.append(entry{Kind: "opened", Token: token}); err != nil {
+	opened, err := owner()
+	if err == nil {
+		opened.Kind, opened.Token = "opened", token
+		_, err = j.append(opened)
+	}
+	if err != nil {
 		_ = f.Close()
 		return nil, err
 	}
 	return j, nil
+}
+
+// owner names this process for good.
+func owner() (entry, error) {
+	boot, err := procfs.BootID()
+	if err != nil {
+		return entry{}, err
+	}
+	self, err := procfs.ReadStat(os.Getpid())
+	if err != nil {
+		return entry{}, fmt.Errorf("journal: reading the harness's own state: %w", err)
+	}
+	return entry{PID: self.PID, StartTicks: self.StartTicks, Boot: boot}, nil
+}
+
+// gone says whether the process that the entry names is known to have ended.
+func (e entry) gone(boot string) bool {
+	if e.PID == 0 {
+		return false
+	}
+	st, err := procfs.ReadStat(e.PID)
+	return e.Boot != boot || errors.Is(err, procfs.ErrGone) || err == nil && (st.Gone() || st.StartTicks != e.StartTicks)
 }
 
 func marker(dir, token string) string { return MarkerEnv + "=" + dir + "#" + token }
@@ -137,6 +164,7 @@ func (j *Journal) close() error {
 // left is what a journal says was started or changed and not ended or healed.
 type left struct {
 	marker string // "" when the journal does not get as far
+	owner  entry  // the harness that made the run
 	procs  []entry
 	exes   []string // programs that were to be started, whether or not they were
 	faults []entry
@@ -168,7 +196,7 @@ func parseJournal(dir string, raw []byte) left {
 		}
 		switch e.Kind {
 		case "opened":
-			l.marker = marker(dir, e.Token)
+			l.marker, l.owner = marker(dir, e.Token), e
 		case "intent":
 			intents[e.Seq] = e
 			l.exes = append(l.exes, e.Exe)

@@ -32,13 +32,27 @@ type Swept struct {
 // same time as each other and as new runs.
 func (r *Root) Sweep(ctx context.Context) (Swept, error) {
 	var swept Swept
-	claims, err := r.claim()
-	errs := []error{err}
-	for _, c := range claims {
-		errs = append(errs, c.clean(ctx, &swept))
+	var errs []error
+	for deadline := time.Now().Add(forkWait); ; {
+		claims, dying, err := r.claim()
+		errs = append(errs, err)
+		for _, c := range claims {
+			errs = append(errs, c.clean(ctx, &swept))
+		}
+		if dying == 0 || time.Now().After(deadline) || errors.Join(errs...) != nil {
+			return swept, errors.Join(errs...)
+		}
+		select {
+		case <-ctx.Done():
+			return swept, fmt.Errorf("waiting for the locks of %d dead runs: %w", dying, context.Cause(ctx))
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
-	return swept, errors.Join(errs...)
 }
+
+// forkWait is how long a sweep waits for a lock whose owner is dead. A harness that was killed in the middle of a fork left a
+// child that holds the lock until it executes its program; on a busy machine that may take a while.
+const forkWait = 10 * time.Second
 
 // claim is a dead run's directory, under the lock that its owner lost. lock is nil when the owner died before it made one.
 type claim struct {
@@ -46,17 +60,17 @@ type claim struct {
 	lock    *os.File
 }
 
-func (r *Root) claim() ([]claim, error) {
+// claim takes the dead runs, and counts those whose owner is dead while their lock is not free yet.
+func (r *Root) claim() (claims []claim, dying int, err error) {
 	unlock, err := r.lock()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer unlock()
 	dirs, err := os.ReadDir(r.work())
 	if err != nil {
-		return nil, fmt.Errorf("listing runs: %w", err)
+		return nil, 0, fmt.Errorf("listing runs: %w", err)
 	}
-	var claims []claim
 	var errs []error
 	for _, d := range dirs {
 		if strings.HasPrefix(d.Name(), deadPrefix) { // its removal was cut short
@@ -71,9 +85,11 @@ func (r *Root) claim() ([]claim, error) {
 			errs = append(errs, err)
 		case dead:
 			claims = append(claims, c)
+		case c.ownerGone():
+			dying++
 		}
 	}
-	return claims, errors.Join(errs...)
+	return claims, dying, errors.Join(errs...)
 }
 
 // take locks the directory when its owner is dead. It is called under the root's lock.
@@ -103,6 +119,14 @@ func (c *claim) take() (dead bool, err error) {
 	}
 	c.lock = f
 	return true, nil
+}
+
+// ownerGone says whether the harness that made the run is known to be dead. It decides only whether a lock is worth
+// waiting for: seen from another pid namespace, a live harness looks dead too.
+func (c *claim) ownerGone() bool {
+	boot, err1 := procfs.BootID()
+	l, err2 := readJournal(c.dir)
+	return err1 == nil && err2 == nil && l.owner.gone(boot)
 }
 
 func (c *claim) clean(ctx context.Context, swept *Swept) error {
