@@ -14,7 +14,7 @@ import (
 const (
 	patience = 5 * time.Second  // how long a probe may take on a link that is expected to answer
 	undoTime = 10 * time.Second // how long taking an effect back may take
-	provedBy = 2 * time.Second  // how long a cleared effect may still show: probes meet a busy machine
+	provedBy = 5 * time.Second  // how long a cleared effect may still show: probes meet a busy machine
 )
 
 // A linkFault is what distinguishes one fault of a link from another; the lifecycle around it is the same.
@@ -66,7 +66,8 @@ func injectLinks(ctx context.Context, s Surface, f linkFault) (Injection, error)
 }
 
 func (in *linkInjection) inject(ctx context.Context) error {
-	before, err := in.probe(ctx, func(int) time.Duration { return patience })
+	// The baseline is what the effect is told from, so it is never left to a single probe.
+	before, err := in.probe(ctx, 3, func(int) time.Duration { return patience })
 	if err != nil {
 		return fmt.Errorf("probing before: %w", err)
 	}
@@ -80,7 +81,7 @@ func (in *linkInjection) inject(ctx context.Context) error {
 	}
 	giveUp := func(i int) time.Duration { return in.giveUp(before[i]) }
 	for range attempts(before) {
-		if in.during, err = in.probe(ctx, giveUp); err != nil {
+		if in.during, err = in.probe(ctx, 1, giveUp); err != nil {
 			return fmt.Errorf("probing for the effect: %w", err)
 		}
 		seen := make([]Evidence, len(in.links))
@@ -164,7 +165,7 @@ func (in *linkInjection) clear(ctx context.Context) error {
 func (in *linkInjection) proveGone(ctx context.Context) error {
 	until := time.Now().Add(provedBy)
 	for {
-		now, err := in.probe(ctx, func(int) time.Duration { return patience })
+		now, err := in.probe(ctx, 1, func(int) time.Duration { return patience })
 		if err != nil {
 			return fmt.Errorf("probing for its end: %w", err)
 		}
@@ -185,22 +186,22 @@ func (in *linkInjection) proveGone(ctx context.Context) error {
 }
 
 // probe sends probes through every link at the same time.
-func (in *linkInjection) probe(ctx context.Context, giveUp func(i int) time.Duration) ([]Probe, error) {
+func (in *linkInjection) probe(ctx context.Context, least int, giveUp func(i int) time.Duration) ([]Probe, error) {
 	probes, errs := make([]Probe, len(in.links)), make([]error, len(in.links))
 	var wg sync.WaitGroup
 	for i, l := range in.links {
-		wg.Go(func() { probes[i], errs[i] = bestProbe(ctx, l, giveUp(i)) })
+		wg.Go(func() { probes[i], errs[i] = bestProbe(ctx, l, least, giveUp(i)) })
 	}
 	wg.Wait()
 	return probes, errors.Join(errs...)
 }
 
-// bestProbe probes up to ten times, for as long as that takes no more than a blink, and keeps the
-// least of each figure: what a busy machine adds to a probe is noise, and never negative.
-func bestProbe(ctx context.Context, l Link, giveUp time.Duration) (Probe, error) {
+// bestProbe probes at least the given number of times, and up to ten times for as long as that takes no more than a
+// blink. It keeps the least of each figure: what a busy machine adds to a probe is noise, and never negative.
+func bestProbe(ctx context.Context, l Link, least int, giveUp time.Duration) (Probe, error) {
 	var best Probe
 	start := time.Now()
-	for i := 0; i < 10 && (i == 0 || time.Since(start) < 100*time.Millisecond); i++ {
+	for i := 0; i < 10 && (i < least || time.Since(start) < 100*time.Millisecond); i++ {
 		p, err := l.Probe(ctx, giveUp)
 		if err != nil {
 			return p, fmt.Errorf("%s: %w", l.Name(), err)

@@ -23,7 +23,7 @@ const (
 type exchanges struct {
 	links   links
 	cuts    bool
-	start   int64 // what was met before
+	mark    int64 // what was met before
 	stop    atomic.Bool
 	clients sync.WaitGroup
 
@@ -35,10 +35,6 @@ type exchanges struct {
 func startTraffic(t *testing.T, s links, cuts bool) *exchanges {
 	t.Helper()
 	e := &exchanges{links: s, cuts: cuts, open: map[net.Conn]struct{}{}}
-	var err error
-	if e.start, err = s.met(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	for i, l := range s {
 		for j := range connsPerLink {
 			e.clients.Go(func() { e.client(l.Addr(), uint64(i*connsPerLink+j)) })
@@ -52,11 +48,17 @@ func startTraffic(t *testing.T, s links, cuts bool) *exchanges {
 	return e
 }
 
+// Mark remembers what was met until now. It belongs to the caller of Meet.
+func (e *exchanges) Mark(ctx context.Context) (err error) {
+	e.mark, err = e.links.met(ctx)
+	return err
+}
+
 // Meet returns once the counters of a link show that traffic met an effect.
 func (e *exchanges) Meet(ctx context.Context) error {
 	return poll(ctx, func() (bool, error) {
 		n, err := e.links.met(ctx)
-		return n > e.start, err
+		return n > e.mark, err
 	})
 }
 

@@ -34,8 +34,8 @@ func BenchmarkDelay(b *testing.B) {
 				trips = append(trips, time.Since(start))
 			}
 			slices.Sort(trips)
-			b.ReportMetric(float64((trips[len(trips)/2]-delay).Microseconds()), "p50-over-µs")
-			b.ReportMetric(float64((trips[len(trips)*99/100]-delay).Microseconds()), "p99-over-µs")
+			b.ReportMetric(float64((trips[len(trips)/2] - delay).Microseconds()), "p50-over-µs")
+			b.ReportMetric(float64((trips[len(trips)*99/100] - delay).Microseconds()), "p99-over-µs")
 		})
 	}
 }
