@@ -35,8 +35,11 @@ const maxBody = 1 << 20
 type HTTPClient struct {
 	bases     []*url.URL
 	transport *http.Transport
-	close     context.CancelFunc
-	dials     sync.WaitGroup
+	end       context.CancelFunc // of dials
+
+	mu     sync.Mutex // orders dials.Add before dials.Wait
+	closed bool
+	dials  sync.WaitGroup
 }
 
 var _ Client = (*HTTPClient)(nil)
@@ -48,7 +51,7 @@ func NewHTTPClient(bases ...string) (*HTTPClient, error) {
 		return nil, errors.New("load: an HTTP client needs a base URL")
 	}
 	life, end := context.WithCancel(context.Background())
-	c := &HTTPClient{close: end}
+	c := &HTTPClient{end: end}
 	for _, base := range bases {
 		u, err := url.Parse(base)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -61,12 +64,14 @@ func NewHTTPClient(bases ...string) (*HTTPClient, error) {
 	dialer := &net.Dialer{KeepAlive: -1} // keep-alive probes would be system calls for nothing
 	c.transport = &http.Transport{
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			// net/http lets a dial outlive its request; Close must not.
+			// net/http lets a dial outlive its request, and even begin after it; Close lets neither outlive the client.
+			if !c.beginDial() {
+				return nil, net.ErrClosed
+			}
+			defer c.dials.Done()
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
 			defer context.AfterFunc(life, cancel)()
-			c.dials.Add(1)
-			defer c.dials.Done()
 			return dialer.DialContext(ctx, network, addr)
 		},
 		DisableCompression:  true,
@@ -80,9 +85,23 @@ func NewHTTPClient(bases ...string) (*HTTPClient, error) {
 
 // Close closes idle connections and ends dials that outlived their requests. No request may be in flight.
 func (c *HTTPClient) Close() {
-	c.close()
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.end()
 	c.dials.Wait()
 	c.transport.CloseIdleConnections()
+}
+
+// beginDial counts a dial, unless the client is closed.
+func (c *HTTPClient) beginDial() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.dials.Add(1)
+	return true
 }
 
 // Do sends one request. A 2xx is OK, 429 and 503 are Refused, any other status is Failed, and the service may say
