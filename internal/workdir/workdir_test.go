@@ -2,6 +2,7 @@ package workdir
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -325,5 +326,47 @@ func TestOnlyTheOpenPathsMayBeEntered(t *testing.T) {
 	owner := User{Name: "owner", UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
 	if err := owner.mayEnter("/usr"); err != nil {
 		t.Errorf("the owner may not pass: %v", err)
+	}
+}
+
+// TestALockThatOutlivesItsOwnerIsWaitedFor: a harness killed in the middle of a fork leaves a child that holds the lock until
+// it executes its program. Such a run is neither live nor free yet.
+func TestALockThatOutlivesItsOwnerIsWaitedFor(t *testing.T) {
+	for name, tc := range map[string]struct {
+		changed uint64 // ticks by which the owner's start time differs from this process's
+		dying   int
+	}{"live owner": {0, 0}, "dead owner": {1, 1}} {
+		t.Run(name, func(t *testing.T) {
+			root := openCache(t)
+			run, err := root.NewRun("held")
+			if err != nil {
+				t.Fatal(err)
+			}
+			self, err := owner()
+			if err != nil {
+				t.Fatal(err)
+			}
+			self.Kind, self.Token = "opened", "x"
+			self.StartTicks += tc.changed
+			line, err := json.Marshal(self)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(run.Dir(), journalFile), append(line, '\n'), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			claims, dying, err := root.claim()
+			if len(claims) != 0 || dying != tc.dying || err != nil {
+				t.Fatalf("while the lock is held: %d claims, %d dying, %v; want 0, %d", len(claims), dying, err, tc.dying)
+			}
+			if err := run.lock.Close(); err != nil {
+				t.Fatal(err)
+			}
+			swept, err := root.Sweep(t.Context())
+			if err != nil || !slices.Equal(swept.Runs, []string{"held"}) {
+				t.Errorf("once the lock is free: %+v, %v", swept, err)
+			}
+			_ = run.journal.close()
+		})
 	}
 }
