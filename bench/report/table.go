@@ -22,35 +22,62 @@ type grid struct {
 	rows  []row
 }
 
-// grids are the tables of the result, one for each level, in the order of its cells. A column has one unit throughout.
+// grids are the tables of the result, one for each level, in the order of its cells. A column has one unit throughout; one
+// without any value at a level is left out there.
 func grids(r verdict.Result) []grid {
 	scales := columnScales(r)
-	heads := make([]string, len(scales))
-	for i, c := range r.Run.Experiment.Columns {
-		heads[i] = c.Title
-		if u := scales[i].unit; u != "" {
-			heads[i] += " (" + u + ")"
-		}
-	}
 	var all []grid
-	for _, c := range r.Cells {
-		at := slices.IndexFunc(all, func(g grid) bool { return g.level == c.Level })
-		if at < 0 {
-			at = len(all)
-			all = append(all, grid{level: c.Level, heads: heads})
+	for _, name := range levelNames(r) {
+		g := grid{level: name}
+		kept := keptColumns(r, name)
+		for _, i := range kept {
+			head := r.Run.Experiment.Columns[i].Title
+			if u := scales[i].unit; u != "" {
+				head += " (" + u + ")"
+			}
+			g.heads = append(g.heads, head)
 		}
-		all[at].rows = append(all[at].rows, rowOf(r, c, scales))
+		for _, c := range r.Cells {
+			if c.Level == name {
+				g.rows = append(g.rows, rowOf(r, c, scales, kept))
+			}
+		}
+		all = append(all, g)
 	}
 	return all
 }
 
-func rowOf(r verdict.Result, c verdict.Cell, scales []scale) row {
-	out := row{variant: c.Variant, control: c.Variant == control(r.Run.Experiment), figures: make([]string, len(scales))}
-	for i, s := range scales {
-		out.figures[i] = "–"
-		if i < len(c.Values) {
-			out.figures[i] = s.figure(c.Values[i])
+func levelNames(r verdict.Result) []string {
+	var names []string
+	for _, c := range r.Cells {
+		if !slices.Contains(names, c.Level) {
+			names = append(names, c.Level)
 		}
+	}
+	return names
+}
+
+// keptColumns are the columns for which any variant has a value at a level.
+func keptColumns(r verdict.Result, level string) []int {
+	var kept []int
+	for i := range r.Run.Experiment.Columns {
+		if slices.ContainsFunc(r.Cells, func(c verdict.Cell) bool {
+			return c.Level == level && i < len(c.Values) && !c.Values[i].Missing
+		}) {
+			kept = append(kept, i)
+		}
+	}
+	return kept
+}
+
+func rowOf(r verdict.Result, c verdict.Cell, scales []scale, kept []int) row {
+	out := row{variant: c.Variant, control: c.Variant == control(r.Run.Experiment)}
+	for _, i := range kept {
+		figure := "–"
+		if i < len(c.Values) {
+			figure = scales[i].figure(c.Values[i])
+		}
+		out.figures = append(out.figures, figure)
 	}
 	if c.Void > 0 {
 		out.note = decimal(uint64(c.Void)) + " of " + plural(c.Valid+c.Void, "trial") + " void"
@@ -73,26 +100,22 @@ func columnScales(r verdict.Result) []scale {
 	return scales
 }
 
-// table writes the variants with their figures. Where the columns do not fit, each variant gets a block of lines.
+// table writes the variants with their figures. Columns that do not fit side by side go below each other.
 func (p *page) table(r verdict.Result) {
 	all := grids(r)
 	if len(all) == 0 {
 		return
-	}
-	widths := gridWidths(all)
-	total := -gap
-	for _, w := range widths {
-		total += w + gap
 	}
 	for _, g := range all {
 		p.line("")
 		if name := level(r.Run.Experiment, g.level); name != "" {
 			p.line(p.paint(bold, name))
 		}
-		if total > p.width {
-			p.blocks(g)
-		} else {
-			p.rows(g, widths)
+		for i, part := range g.split(p.width) {
+			if i > 0 {
+				p.line("")
+			}
+			p.rows(part, part.widths())
 		}
 	}
 	p.para("", dim, uncertainty(r))
@@ -104,23 +127,49 @@ const (
 	headWidth = 14
 )
 
-func gridWidths(all []grid) []int {
-	widths := make([]int, 1+len(all[0].heads))
+// widths are those of the name and of each column.
+func (g grid) widths() []int {
+	widths := make([]int, 1+len(g.heads))
 	widths[0] = len("variant")
-	for _, g := range all {
-		for i, h := range g.heads {
-			for _, l := range wrap(h, headWidth) {
-				widths[i+1] = max(widths[i+1], columns(l))
-			}
+	for i, h := range g.heads {
+		for _, l := range wrap(h, headWidth) {
+			widths[i+1] = max(widths[i+1], columns(l))
 		}
-		for _, r := range g.rows {
-			widths[0] = max(widths[0], columns(r.name()))
-			for i, f := range r.figures {
-				widths[i+1] = max(widths[i+1], columns(f))
-			}
+	}
+	for _, r := range g.rows {
+		widths[0] = max(widths[0], columns(r.name()))
+		for i, f := range r.figures {
+			widths[i+1] = max(widths[i+1], columns(f))
 		}
 	}
 	return widths
+}
+
+// split cuts the table into tables that fit the width, each with the names of the variants. Notes stay with the last.
+func (g grid) split(width int) []grid {
+	widths := g.widths()
+	var parts []grid
+	from, used := 0, widths[0]
+	cut := func(to int) {
+		part := grid{level: g.level, heads: g.heads[from:to]}
+		for _, r := range g.rows {
+			r.figures = r.figures[from:to]
+			if to < len(g.heads) {
+				r.note = ""
+			}
+			part.rows = append(part.rows, r)
+		}
+		parts = append(parts, part)
+		from, used = to, widths[0]
+	}
+	for i, w := range widths[1:] {
+		if i > from && used+gap+w > width {
+			cut(i)
+		}
+		used += gap + w
+	}
+	cut(len(g.heads))
+	return parts
 }
 
 // marked says whether to mark the row as the control; one that is called so needs no mark.
@@ -178,20 +227,4 @@ func headLines(heads []string, widths []int) []headLine {
 		}
 	}
 	return lines
-}
-
-func (p *page) blocks(g grid) {
-	most := 0
-	for _, h := range g.heads {
-		most = max(most, columns(h))
-	}
-	for _, r := range g.rows {
-		p.para("", bold, r.name())
-		for i, f := range r.figures {
-			p.line("  " + p.paint(dim, pad(g.heads[i], most, false)) + "  " + f)
-		}
-		if r.note != "" {
-			p.line(p.paint(yellow, "  "+r.note))
-		}
-	}
 }

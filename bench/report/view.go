@@ -19,7 +19,6 @@ type view struct {
 	VoidHeading             string
 	Void, Findings          []string
 	Claims                  []claimView
-	Columns                 []columnView
 	Tables                  []tableView
 	Uncertainty             string
 	Sweeps                  []sweepView
@@ -56,8 +55,9 @@ type (
 		Log                 bool
 	}
 	tableView struct {
-		Level string
-		Rows  []rowView
+		Level   string
+		Columns []columnView
+		Rows    []rowView
 	}
 	rowView struct {
 		Variant, About, Note string
@@ -243,11 +243,12 @@ func checkOf(c verdict.Check) checkView {
 	return v
 }
 
-// tables fills the table of variants; every figure of a column lies on one axis.
+// tables fills the tables of variants, one for each level; every figure of a column lies on one axis, in all of them.
 func (v *view) tables(r verdict.Result) {
 	e := r.Run.Experiment
 	scales := columnScales(r)
 	axes := make([]axis, len(scales))
+	heads := make([]columnView, len(scales))
 	for i, c := range e.Columns {
 		var values []float64
 		for _, cell := range r.Cells {
@@ -255,33 +256,37 @@ func (v *view) tables(r verdict.Result) {
 				values = append(values, extent(cell.Values[i])...)
 			}
 		}
-		col := columnView{Title: c.Title, Unit: scales[i].unit}
+		heads[i] = columnView{Title: c.Title, Unit: scales[i].unit}
 		if a, ok := axisFor(values...); ok {
-			axes[i], col.Log = a, a.log
-			col.Lo, col.Hi = number(slices.Min(values)/scales[i].per), number(slices.Max(values)/scales[i].per)
+			axes[i], heads[i].Log = a, a.log
+			heads[i].Lo, heads[i].Hi = number(slices.Min(values)/scales[i].per), number(slices.Max(values)/scales[i].per)
 		}
-		v.Columns = append(v.Columns, col)
 	}
-	for _, c := range r.Cells {
-		at := slices.IndexFunc(v.Tables, func(t tableView) bool { return t.Level == level(e, c.Level) })
-		if at < 0 {
-			at = len(v.Tables)
-			v.Tables = append(v.Tables, tableView{Level: level(e, c.Level)})
+	for _, name := range levelNames(r) {
+		t := tableView{Level: level(e, name)}
+		kept := keptColumns(r, name)
+		for _, i := range kept {
+			t.Columns = append(t.Columns, heads[i])
 		}
-		v.Tables[at].Rows = append(v.Tables[at].Rows, rowViewOf(r, c, scales, axes))
+		for _, c := range r.Cells {
+			if c.Level == name {
+				t.Rows = append(t.Rows, rowViewOf(r, c, scales, axes, kept))
+			}
+		}
+		v.Tables = append(v.Tables, t)
 	}
 }
 
-func rowViewOf(r verdict.Result, c verdict.Cell, scales []scale, axes []axis) rowView {
-	plain := rowOf(r, c, scales)
+func rowViewOf(r verdict.Result, c verdict.Cell, scales []scale, axes []axis, kept []int) rowView {
+	plain := rowOf(r, c, scales, kept)
 	row := rowView{Variant: c.Variant, Note: plain.note, Control: plain.marked()}
 	if i := slices.Index(r.Run.Experiment.VariantNames(), c.Variant); i >= 0 {
 		row.Color, row.About = i%palette, r.Run.Experiment.Variants[i].About
 	}
-	for i, s := range scales {
+	for _, i := range kept {
 		cell := cellView{Value: "–"}
 		if i < len(c.Values) {
-			cell = cellView{s.value(c.Values[i]), s.interval(c.Values[i]), axes[i].dot(c.Values[i])}
+			cell = cellView{scales[i].value(c.Values[i]), scales[i].interval(c.Values[i]), axes[i].dot(c.Values[i])}
 		}
 		row.Cells = append(row.Cells, cell)
 	}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,9 @@ func headline(r verdict.Result) string {
 	case record.Running:
 		text = "still running"
 	case record.Complete:
+		if r.Void && decided(r) {
+			return "void in part: what rests on void trials is undecided"
+		}
 		if r.Void {
 			return "void: no verdict may be drawn"
 		}
@@ -52,6 +56,11 @@ func headline(r verdict.Result) string {
 		text += "; no verdict may be drawn"
 	}
 	return text
+}
+
+// decided says whether any claim could be decided.
+func decided(r verdict.Result) bool {
+	return slices.ContainsFunc(r.Claims, func(c verdict.Claim) bool { return c.Finding != bench.Undecided })
 }
 
 // summary counts claims by finding: "2 confirmed, 1 undecided".
@@ -177,8 +186,8 @@ func voidHeading(r verdict.Result) string {
 func voidReasons(r verdict.Result) []string {
 	reasons := append([]string(nil), r.Reasons...)
 	for _, t := range r.Trials {
-		for _, why := range t.Void {
-			reasons = append(reasons, trialName(t)+": "+why)
+		if len(t.Void) > 0 {
+			reasons = append(reasons, trialName(t)+": "+strings.Join(t.Void, "; "))
 		}
 	}
 	return reasons
