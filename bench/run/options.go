@@ -14,6 +14,7 @@ type Options struct {
 	Claims     []bench.Claim    // those that the experiment's checks decide
 	Seed       uint64
 	Repeats    int
+	Again      int // how often a void trial is run again; all are recorded
 	Quick      bool
 	Out        string            // the run directory, which must not hold anything yet
 	Attach     map[string]string // engines that the user gives, name → URL

@@ -9,7 +9,8 @@ import (
 
 // Planned is one trial to come.
 type Planned struct {
-	Index   int
+	Index   int  // in the order of execution
+	Again   bool // the same trial was run before, and was void
 	Variant bench.Variant
 	Level   bench.Level
 	Repeat  int
@@ -39,9 +40,6 @@ func plan(e bench.Experiment, repeats int, seed uint64) []Planned {
 		rng.Shuffle(len(trials)-block, func(i, j int) {
 			trials[block+i], trials[block+j] = trials[block+j], trials[block+i]
 		})
-	}
-	for i := range trials {
-		trials[i].Index = i
 	}
 	return trials
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
+	"shakedown/bench/check"
 	"shakedown/bench/record"
 	"shakedown/chaos/proxy/api"
 	"shakedown/internal/proc"
@@ -89,15 +91,42 @@ func (r *runner) all(ctx context.Context, trials []Planned) error {
 			return fmt.Errorf("measure the capacity: %w", err)
 		}
 	}
+	index := 0
 	for _, t := range trials {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := r.trial(ctx, t); err != nil {
-			return fmt.Errorf("trial %d (%s): %w", t.Index, describeTrial(t), err)
+		for again := range r.o.Again + 1 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			t.Index, t.Again = index, again > 0
+			index++
+			if err := r.trial(ctx, t); err != nil {
+				return fmt.Errorf("trial %d (%s): %w", t.Index, describeTrial(t), err)
+			}
+			void, err := r.void(t.Index)
+			if err != nil {
+				return err
+			}
+			if len(void) == 0 {
+				break
+			}
+			r.progress.Finding("void: " + strings.Join(void, "; "))
 		}
 	}
 	return nil
+}
+
+// void says why the trial with the given index may not be judged. The rules speak of the generator, the machine and the faults,
+// never of how the system under test fared, so that running such a trial again favours no verdict.
+func (r *runner) void(index int) ([]string, error) {
+	rec, err := record.Open(r.writer.Dir())
+	if err != nil {
+		return nil, err
+	}
+	data, err := rec.Load(index)
+	if err != nil {
+		return nil, err
+	}
+	return check.Validity(rec.Run, data), nil
 }
 
 func describeTrial(t Planned) string {

@@ -30,6 +30,7 @@ report are kept in a run directory.`,
 	}
 	f := cmd.Flags()
 	f.IntVar(&o.Repeats, "repeats", 0, "`times` that every variant is run, interleaved (default 5, with --quick 1)")
+	f.IntVar(&o.Again, "again", 1, "`times` that a void trial is run again; all of them are recorded")
 	f.BoolVar(&o.Quick, "quick", false, "shorter phases, fewer variants, one repeat: a first look, without intervals")
 	f.Uint64Var(&o.Seed, "seed", 0, "`number` that arrivals, keys and order are drawn from (default: a random one, printed)")
 	f.StringSliceVar(&o.Variants, "variant", nil, "only these `variants`, comma separated; the control always runs")

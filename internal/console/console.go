@@ -23,6 +23,7 @@ type View struct {
 	mu      sync.Mutex
 	title   string
 	total   int
+	done    int
 	until   time.Time
 	trial   run.Planned
 	phase   string
@@ -111,7 +112,10 @@ func (v *View) TrialEnded(t run.Planned, s run.Summary) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	l := s.Stats.Ledger
-	v.print(fmt.Sprintf("%s%3d/%d%s %-26s %s%s", dim, t.Index+1, v.total, reset, name(t), share(l.OK, l.Scheduled), others(l.Degraded, l.Refused, l.Failed, l.Unsure, l.Unsent)))
+	if !t.Again {
+		v.done++
+	}
+	v.print(fmt.Sprintf("%s%3d/%d%s %-26s %s%s", dim, v.done, v.total, reset, name(t), share(l.OK, l.Scheduled), others(l.Degraded, l.Refused, l.Failed, l.Unsure, l.Unsent)))
 	v.trial = run.Planned{}
 	v.phase = ""
 	v.draw()
@@ -133,10 +137,14 @@ func (v *View) Close() {
 }
 
 func name(t run.Planned) string {
-	if t.Level.Name == "" {
-		return t.Variant.Name
+	text := t.Variant.Name
+	if t.Level.Name != "" {
+		text += " · " + t.Level.Name
 	}
-	return t.Variant.Name + " · " + t.Level.Name
+	if t.Again {
+		text += " (again)"
+	}
+	return text
 }
 
 // print puts a line above what changes in place.
@@ -159,7 +167,7 @@ func (v *View) draw() {
 	}
 	width := v.width()
 	lines := []string{
-		fmt.Sprintf("%s%3d/%d%s %s%s%s  %s%s  %sabout %s left%s", dim, v.trial.Index+1, v.total, reset, bold, name(v.trial), reset,
+		fmt.Sprintf("%s%3d/%d%s %s%s%s  %s%s  %sabout %s left%s", dim, min(v.done+1, v.total), v.total, reset, bold, name(v.trial), reset,
 			v.phase, v.remaining(), dim, roughly(time.Until(v.until)), reset),
 	}
 	if n := v.last.Interval.Ended(); n > 0 {

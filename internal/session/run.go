@@ -32,7 +32,7 @@ const DefaultTelemetry = "127.0.0.1:9477"
 // Options are the flags of `shakedown run`.
 type Options struct {
 	Experiments           []string
-	Repeats               int
+	Repeats, Again        int
 	Quick                 bool
 	Seed                  uint64
 	Variants, Params      []string
@@ -86,6 +86,9 @@ func (o *Options) complete() error {
 	if o.Repeats < 0 || o.Repeats > 1000 {
 		return fmt.Errorf("--repeats %d: must be 1 to 1000", o.Repeats)
 	}
+	if o.Again < 0 || o.Again > 10 {
+		return fmt.Errorf("--again %d: must be 0 to 10", o.Again)
+	}
 	if o.Repeats == 0 {
 		o.Repeats = 5
 		if o.Quick {
@@ -114,7 +117,7 @@ func (o Options) one(ctx context.Context, job Job, out, progress io.Writer) (*ve
 	}
 	view, closeView := o.view(job, progress)
 	runErr := run.Run(ctx, run.Options{
-		Pattern: job.Pattern, Experiment: job.Experiment, Claims: job.Claims, Seed: o.Seed, Repeats: o.Repeats, Quick: o.Quick,
+		Pattern: job.Pattern, Experiment: job.Experiment, Claims: job.Claims, Seed: o.Seed, Repeats: o.Repeats, Again: o.Again, Quick: o.Quick,
 		Out: job.Out, Attach: job.Attach, Program: program, Command: o.command(job), Version: version.Number, Commit: version.Commit(),
 		Telemetry: telemetry, Progress: view,
 	})
