@@ -51,7 +51,7 @@ var rules = []rule{
 	{"internal/proc", []string{"internal/proc/procfs"}, ""},
 	{"internal/stack", []string{"chaos", "internal/proc", "internal/proc/procfs", "internal/workdir"}, "engines"},
 	{"internal/telemetry", []string{"bench"}, ""},
-	{"dashboards/...", []string{"bench", "internal/telemetry", "targets/serve"}, ""},
+	{"dashboards/...", []string{"dashboards", "bench", "internal/telemetry", "targets/serve"}, ""},
 	{"dashboards", nil, ""},
 	{"internal/specfile", []string{"bench"}, ""},
 	{"internal/judge", []string{"bench/record", "bench/report", "bench/verdict"}, ""},
