@@ -58,6 +58,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, r.work.Close()) }()
 	r.keeper = proc.NewKeeper(r.work.Journal())
 	defer func() { err = errors.Join(err, r.keeper.Close()) }()
+	defer favour()()
 	trials := plan(o.Experiment, o.Repeats, o.Seed)
 	if r.writer, err = record.Create(o.Out, r.describe(len(trials))); err != nil {
 		return &InputError{err}
@@ -77,11 +78,13 @@ func (r *runner) describe(planned int) record.Run {
 }
 
 // all measures the capacity where one is needed, and runs every trial.
-func (r *runner) all(ctx context.Context, trials []Planned) error {
+func (r *runner) all(ctx context.Context, trials []Planned) (err error) {
 	r.progress.Planned(trials, Estimate(r.o.Experiment, r.o.Repeats))
-	if err := r.startTelemetry(ctx); err != nil {
+	stop, err := r.startTelemetry(ctx)
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, stop()) }()
 	if err := r.startProxy(ctx); err != nil {
 		return err
 	}
@@ -179,13 +182,19 @@ func (r *runner) watchProxy(p *proc.Process) {
 	}
 }
 
-func (r *runner) startTelemetry(ctx context.Context) error {
+// startTelemetry serves what happens to Prometheus, until the returned function is called.
+func (r *runner) startTelemetry(ctx context.Context) (stop func() error, err error) {
 	r.hub = telemetry.New()
 	if r.o.Telemetry == "" {
-		return nil
+		return func() error { return nil }, nil
 	}
+	ctx, cancel := context.WithCancel(ctx)
 	if _, err := r.hub.Serve(ctx, r.o.Telemetry); err != nil {
-		return &InputError{fmt.Errorf("telemetry: %w", err)}
+		cancel()
+		return nil, &InputError{fmt.Errorf("telemetry: %w", err)}
 	}
-	return nil
+	return func() error {
+		cancel()
+		return r.hub.Wait()
+	}, nil
 }

@@ -46,6 +46,7 @@ type Keeper struct {
 	thread      chan func() // runs on the one thread that all children are started from
 	threadDone  chan struct{}
 	owners      sync.WaitGroup // the goroutines that wait for children
+	nice        int            // of the harness when it made the Keeper
 
 	mu      sync.Mutex
 	closed  bool
@@ -59,7 +60,7 @@ func NewKeeper(journal Journal) *Keeper { return NewKeeperWith(journal, Containm
 
 // NewKeeperWith is NewKeeper under a given containment.
 func NewKeeperWith(journal Journal, c Containment) *Keeper {
-	k := &Keeper{journal: journal, containment: c, thread: make(chan func()), threadDone: make(chan struct{})}
+	k := &Keeper{journal: journal, containment: c, thread: make(chan func()), threadDone: make(chan struct{}), nice: nice()}
 	if !c.namespaced() {
 		// Orphans of a child come to the harness, which can then end them. This cannot fail since Linux 3.4.
 		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -68,12 +69,23 @@ func NewKeeperWith(journal Journal, c Containment) *Keeper {
 	return k
 }
 
+// nice is the calling thread's. The system call answers with 20 − nice, to keep clear of errors (getpriority(2)).
+func nice() int {
+	p, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err != nil {
+		return 0
+	}
+	return 20 - p
+}
+
 // starter is the thread that children are started from. The parent-death signal comes when the parent's thread ends, not
 // its process (PR_SET_PDEATHSIG(2const)), so that thread must live as long as the Keeper does.
 func (k *Keeper) starter() {
 	defer close(k.threadDone)
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	for f := range k.thread {
+		// The harness may have raised the priority of all its threads; its children run at the one it was started with.
+		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, k.nice)
 		f()
 	}
 }

@@ -172,9 +172,9 @@ func TestADeadDependencyIsNotReadinessAndNotAHang(t *testing.T) {
 		t.Fatal(err)
 	}
 	svc := start(t, s)
-	res, body := svc.get(t, "/readyz")
-	if res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, "db: ") || !strings.Contains(body, "cache: ") {
-		t.Errorf("/readyz is %d %q", res.StatusCode, body)
+	got := svc.get(t, "/readyz")
+	if got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "db: ") || !strings.Contains(got.body, "cache: ") {
+		t.Errorf("/readyz is %d %q", got.status, got.body)
 	}
 	if err := svc.stop(); err != nil {
 		t.Errorf("stopping: %v", err)

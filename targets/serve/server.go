@@ -116,8 +116,8 @@ func (s *Server) Go(name string, run func(ctx context.Context) error) {
 
 // OnStop adds a clean-up that runs after the last request and all background work, last added first. Its context has
 // a deadline of its own.
-func (s *Server) OnStop(name string, close func(ctx context.Context) error) {
-	s.closers = append(s.closers, closer{name, close})
+func (s *Server) OnStop(name string, cleanUp func(ctx context.Context) error) {
+	s.closers = append(s.closers, closer{name, cleanUp})
 }
 
 // Serve answers on ln until ctx is done. Then it refuses new work, gives requests in flight the drain bound to end,

@@ -55,7 +55,14 @@ func start(t *testing.T, s *serve.Server) started {
 	return started{"http://" + ln.Addr().String(), stop}
 }
 
-func (s started) get(t *testing.T, path string) (*http.Response, string) {
+// answer is a response that has been read.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (s started) get(t *testing.T, path string) answer {
 	t.Helper()
 	res, err := http.Get(s.url + path)
 	if err != nil {
@@ -66,13 +73,13 @@ func (s started) get(t *testing.T, path string) (*http.Response, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, string(body)
+	return answer{res.StatusCode, res.Header, string(body)}
 }
 
 // metric is the value of the one series with the given name and labels, "name{a=1,b=2}", or −1 when there is none.
 func (s started) metric(t *testing.T, series string) float64 {
 	t.Helper()
-	_, body := s.get(t, "/metrics")
+	body := s.get(t, "/metrics").body
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
 	if err != nil {
@@ -80,7 +87,7 @@ func (s started) metric(t *testing.T, series string) float64 {
 	}
 	name, labels, _ := strings.Cut(strings.TrimSuffix(series, "}"), "{")
 	for _, m := range families[name].GetMetric() {
-		var have []string
+		have := make([]string, 0, len(m.GetLabel()))
 		for _, l := range m.GetLabel() {
 			have = append(have, l.GetName()+"="+l.GetValue())
 		}
@@ -144,17 +151,17 @@ func TestAnswersAndErrorsBecomeStatusHeadersAndOutcomes(t *testing.T) {
 			s := serve.New(env, quiet)
 			s.Handle("op", "GET /op", func(context.Context, *http.Request) (serve.Answer, error) { return tt.answer, tt.err })
 			svc := start(t, s)
-			res, body := svc.get(t, "/op")
-			if res.StatusCode != tt.status {
-				t.Errorf("status is %d, want %d", res.StatusCode, tt.status)
+			got := svc.get(t, "/op")
+			if got.status != tt.status {
+				t.Errorf("status is %d, want %d", got.status, tt.status)
 			}
 			for _, h := range []string{serve.HeaderOutcome, serve.HeaderFlags, serve.HeaderValue} {
-				if got := res.Header.Get(h); got != tt.headers[h] {
-					t.Errorf("%s is %q, want %q", h, got, tt.headers[h])
+				if v := got.header.Get(h); v != tt.headers[h] {
+					t.Errorf("%s is %q, want %q", h, v, tt.headers[h])
 				}
 			}
-			if tt.body != "" && body != tt.body {
-				t.Errorf("body is %q, want %q", body, tt.body)
+			if tt.body != "" && got.body != tt.body {
+				t.Errorf("body is %q, want %q", got.body, tt.body)
 			}
 			if n := svc.metric(t, "shakedown_requests_total{op=op,outcome="+tt.outcome+"}"); n != 1 {
 				t.Errorf("counted %v requests as %s, want 1", n, tt.outcome)
@@ -170,8 +177,8 @@ func TestAPanicIsCountedAndTheServiceLivesOn(t *testing.T) {
 	s := serve.New(env, quiet)
 	s.Handle("op", "GET /op", func(context.Context, *http.Request) (serve.Answer, error) { panic("oh") })
 	svc := start(t, s)
-	if res, _ := svc.get(t, "/op"); res.StatusCode != http.StatusInternalServerError {
-		t.Errorf("status is %d, want 500", res.StatusCode)
+	if got := svc.get(t, "/op"); got.status != http.StatusInternalServerError {
+		t.Errorf("status is %d, want 500", got.status)
 	}
 	if n := svc.metric(t, "shakedown_panics_total{op=op}"); n != 1 {
 		t.Errorf("counted %v panics, want 1", n)
@@ -188,11 +195,11 @@ func TestAKeyIsTheNumberInThePath(t *testing.T) {
 		return serve.Answer{Value: key}, err
 	})
 	svc := start(t, s)
-	if res, _ := svc.get(t, "/item/42"); res.Header.Get(serve.HeaderValue) != "42" {
-		t.Errorf("the key of /item/42 is %q", res.Header.Get(serve.HeaderValue))
+	if v := svc.get(t, "/item/42").header.Get(serve.HeaderValue); v != "42" {
+		t.Errorf("the key of /item/42 is %q", v)
 	}
-	if res, _ := svc.get(t, "/item/x"); res.StatusCode != http.StatusBadRequest {
-		t.Errorf("a key that is no number answers %d, want 400", res.StatusCode)
+	if got := svc.get(t, "/item/x"); got.status != http.StatusBadRequest {
+		t.Errorf("a key that is no number answers %d, want 400", got.status)
 	}
 }
 
@@ -202,12 +209,12 @@ func TestReadinessNamesTheCheckThatFails(t *testing.T) {
 	s.Ready("good", func(context.Context) error { return nil })
 	s.Ready("database", func(context.Context) error { return down })
 	svc := start(t, s)
-	res, body := svc.get(t, "/readyz")
-	if res.StatusCode != http.StatusServiceUnavailable || body != "database: connection refused\n" {
-		t.Errorf("/readyz is %d %q", res.StatusCode, body)
+	got := svc.get(t, "/readyz")
+	if got.status != http.StatusServiceUnavailable || got.body != "database: connection refused\n" {
+		t.Errorf("/readyz is %d %q", got.status, got.body)
 	}
-	if res, _ := svc.get(t, "/healthz"); res.StatusCode != http.StatusOK {
-		t.Errorf("a service that is not ready is live, yet /healthz answers %d", res.StatusCode)
+	if got := svc.get(t, "/healthz"); got.status != http.StatusOK {
+		t.Errorf("a service that is not ready is live, yet /healthz answers %d", got.status)
 	}
 	if err := serve.AnswersReady(svc.url + "/")(t.Context()); err == nil || !strings.Contains(err.Error(), "database") {
 		t.Errorf("AnswersReady says %v", err)

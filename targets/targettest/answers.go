@@ -145,7 +145,8 @@ func bounded(family *dto.MetricFamily) error {
 
 func wellNamed(family *dto.MetricFamily) error {
 	problems, err := promlint.NewWithMetricFamilies([]*dto.MetricFamily{family}).Lint()
-	errs := []error{err}
+	errs := make([]error, 0, 1+len(problems))
+	errs = append(errs, err)
 	for _, p := range problems {
 		errs = append(errs, fmt.Errorf("%s: %s", p.Metric, p.Text))
 	}

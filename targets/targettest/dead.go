@@ -43,6 +43,9 @@ func (d deadPort) instead(live string) (string, error) {
 	if err != nil || u.Scheme == "" {
 		return "", fmt.Errorf("the dependency's address %q is not a URL: %w", live, err)
 	}
+	if u.Scheme == "unix" { // how go-redis names a socket
+		u = &url.URL{Scheme: "redis"}
+	}
 	u.Host = d.addr
 	query := u.Query()
 	query.Del("host") // where PostgreSQL URLs name a unix socket

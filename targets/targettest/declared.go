@@ -23,13 +23,14 @@ func declared(p bench.Pattern) []promise {
 	static := func(name string, check func() error) promise {
 		return promise{name, func(context.Context) error { return check() }}
 	}
-	list := []promise{
+	list := make([]promise, 0, 3+len(p.Experiments))
+	list = append(list,
 		static("the pattern is described", func() error { return described(p) }),
 		static("claims are unique and well-formed", func() error { return claims(p) }),
 		static("experiment names are unique", func() error {
 			return unique("experiments", p.Experiments, func(e bench.Experiment) string { return e.Name })
 		}),
-	}
+	)
 	for _, e := range p.Experiments {
 		list = append(list, static("the experiment "+e.Name+" is consistent", func() error { return consistent(p, e) }))
 	}

@@ -124,13 +124,15 @@ func engineSpecs(e bench.Experiment) []bench.EngineSpec {
 // promises are those that need the subject to run. They are kept in this order, on the same engines.
 func (s subject) promises(urls map[string]string, grace time.Duration) []promise {
 	k := trial{subject: s, engines: urls, grace: grace}
-	list := []promise{
-		{"configuration is accepted", func(context.Context) error { return s.acceptsConfig() }},
-		{"unknown configuration is refused", k.refusesUnknownConfig},
-		{"serves, shows bounded metrics, stops and leaks nothing", k.serves},
-		{"starts again on seeded data", k.serves},
-	}
-	for _, name := range k.dependencies() {
+	dependencies := k.dependencies()
+	list := make([]promise, 0, 4+len(dependencies))
+	list = append(list,
+		promise{"configuration is accepted", func(context.Context) error { return s.acceptsConfig() }},
+		promise{"unknown configuration is refused", k.refusesUnknownConfig},
+		promise{"serves, shows bounded metrics, stops and leaks nothing", k.serves},
+		promise{"starts again on seeded data", k.serves},
+	)
+	for _, name := range dependencies {
 		list = append(list, promise{"a dead " + name + " is said, not waited for", func(ctx context.Context) error {
 			return k.survivesDead(ctx, name)
 		}})

@@ -127,8 +127,9 @@ func (fakeEngines) URL(t testing.TB, _ string) string {
 func TestAGoodPatternPasses(t *testing.T) { Run(t, toyPattern(), fakeEngines{}) }
 
 func TestEveryVariantAtEveryLevelIsASubject(t *testing.T) {
-	var names []string
-	for _, s := range subjects(toyPattern()) {
+	all := subjects(toyPattern())
+	names := make([]string, 0, len(all))
+	for _, s := range all {
 		names = append(names, s.name())
 	}
 	want := "toy/good/answers/small/as is, toy/good/answers/large/as is, toy/good/answers/large/large only"
@@ -306,8 +307,9 @@ func TestInconsistentPatternsFailBeforeAnythingRuns(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := toyPattern()
 			tt.spoil(&p, &p.Experiments[0])
-			var errs []error
-			for _, promise := range declared(p) {
+			promises := declared(p)
+			errs := make([]error, 0, len(promises))
+			for _, promise := range promises {
 				errs = append(errs, promise.keep(t.Context()))
 			}
 			if err := errors.Join(errs...); err == nil || !strings.Contains(err.Error(), tt.says) {

@@ -30,8 +30,9 @@ func (k trial) env(role string, instance int, urls map[string]string) bench.Env 
 
 // dependencies are the engines and backends whose death the service may notice.
 func (k trial) dependencies() []string {
-	var names []string
-	for _, e := range engineSpecs(k.experiment) {
+	specs := engineSpecs(k.experiment)
+	names := make([]string, 0, len(specs)+len(k.experiment.Backends))
+	for _, e := range specs {
 		names = append(names, e.Name)
 	}
 	for _, b := range k.experiment.Backends {
@@ -184,11 +185,8 @@ func (k trial) becomesReady(ctx context.Context, role roleConfig, urls map[strin
 		return false, role.err
 	}
 	p, err := k.start(ctx, role.name, urls, role.raw)
-	if errors.Is(err, errHangs) {
-		return false, err
-	}
 	if err != nil {
-		return false, nil
+		return false, hang(err)
 	}
 	res, asked := p.get(ctx, k.grace, "GET", "/readyz")
 	died := p.ended()
@@ -197,10 +195,15 @@ func (k trial) becomesReady(ctx context.Context, role roleConfig, urls map[strin
 		return false, fmt.Errorf("%s neither answers /readyz nor gives up: %w", p.name, asked)
 	}
 	if asked != nil || res.status != 200 {
-		if errors.Is(err, errHangs) {
-			return false, err
-		}
-		return false, nil // that it ended with an error is what was asked for
+		return false, hang(err)
 	}
 	return true, err
+}
+
+// hang is the error if it says that something hangs. Any other says that something is dead, which is what was asked for.
+func hang(err error) error {
+	if errors.Is(err, errHangs) {
+		return err
+	}
+	return nil
 }

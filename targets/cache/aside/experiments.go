@@ -11,7 +11,7 @@ const (
 	hotRate  = 200
 	tailRate = 300
 	rebuild  = 100 * units.Millisecond
-	tailKeys = 300
+	tailKeys = 100
 )
 
 var stampede = bench.Experiment{
@@ -33,7 +33,7 @@ var stampede = bench.Experiment{
 	Workload: bench.Workload{
 		Ops: []bench.Op{
 			{Name: "hot", Weight: hotRate, Path: "/item/{key}"},
-			{Name: "tail", Weight: tailRate, Path: "/item/{key}", Keys: bench.Keys{Dist: "zipf", From: 1, N: tailKeys, S: 0.6}},
+			{Name: "tail", Weight: tailRate, Path: "/item/{key}", Keys: bench.Keys{Dist: "zipf", From: 1, N: tailKeys, S: 0.5}},
 		},
 		SLO:     50 * units.Millisecond,
 		Timeout: 5 * units.Second,
