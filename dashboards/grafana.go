@@ -91,7 +91,7 @@ func panels(sections []Section) []object {
 func position(x, y, w, h int) object { return object{"x": x, "y": y, "w": w, "h": h} }
 
 func panel(p Panel, id int, at object) object {
-	var targets []object
+	targets := make([]object, 0, len(p.Queries))
 	for i, q := range p.Queries {
 		targets = append(targets, object{
 			"refId": string(rune('A' + i)), "datasource": datasource, "expr": q.Expr, "legendFormat": q.Legend,

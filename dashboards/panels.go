@@ -83,6 +83,7 @@ func quantile(q, sum string) string    { return `histogram_quantile(` + q + `, `
 func responseQuantile(q string) string {
 	return quantile(q, `sum by (le) `+loadRate(LoadResponse+"_bucket"))
 }
+
 func pool(metric string) string          { return `sum by (service, pool) (` + metric + chosen + `)` }
 func perCache(metric string) string      { return `sum by (cache) (` + serviceRate(metric) + `)` }
 func perDependency(metric string) string { return `sum by (dependency) (` + serviceRate(metric) + `)` }
@@ -126,8 +127,10 @@ func userPanels() []Panel {
 			Title: "Response time", About: "From when a request was due, so a stall is charged to all who waited for it.",
 			Kind: TimeSeries, Unit: Seconds, Width: 12,
 			Queries: []Query{
-				{responseQuantile("0.5"), "p50"}, {responseQuantile("0.9"), "p90"},
-				{responseQuantile("0.99"), "p99"}, {responseQuantile("0.999"), "p99.9"},
+				{responseQuantile("0.5"), "p50"},
+				{responseQuantile("0.9"), "p90"},
+				{responseQuantile("0.99"), "p99"},
+				{responseQuantile("0.999"), "p99.9"},
 			},
 		},
 		{
@@ -182,8 +185,10 @@ func poolPanels() []Panel {
 			Title: "Pool members", About: "In use at max with callers waiting is exhaustion.", Kind: TimeSeries, Unit: Count,
 			Width: 12, Needs: Pools,
 			Queries: []Query{
-				{pool(PoolInUse), "{{service}} {{pool}} in use"}, {pool(PoolIdle), "{{service}} {{pool}} idle"},
-				{pool(PoolWaiting), "{{service}} {{pool}} waiting"}, {pool(PoolMax), "{{service}} {{pool}} max"},
+				{pool(PoolInUse), "{{service}} {{pool}} in use"},
+				{pool(PoolIdle), "{{service}} {{pool}} idle"},
+				{pool(PoolWaiting), "{{service}} {{pool}} waiting"},
+				{pool(PoolMax), "{{service}} {{pool}} max"},
 			},
 		},
 		{

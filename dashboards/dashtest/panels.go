@@ -172,7 +172,7 @@ func (a asker) rules(ctx context.Context) error {
 	for _, name := range want {
 		err, known := health[name]
 		if !known {
-			err = errors.New("Prometheus does not know it")
+			err = errors.New("it is not known to Prometheus")
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))

@@ -61,7 +61,7 @@ func TestEveryRuleMustBeKnownAndHealthy(t *testing.T) {
 		t.Fatalf("the rules are %v, %v", names, err)
 	}
 	answer := func(health string, names []string) string {
-		var rules []string
+		rules := make([]string, 0, len(names))
 		for _, n := range names {
 			rules = append(rules, fmt.Sprintf(`{"type":"recording","name":%q,"query":"1","health":%q,"lastError":"boom"}`, n, health))
 		}
@@ -70,7 +70,7 @@ func TestEveryRuleMustBeKnownAndHealthy(t *testing.T) {
 	if err := fake(t, answer("ok", names)).rules(t.Context()); err != nil {
 		t.Errorf("all are well, and it says %v", err)
 	}
-	if err := fake(t, answer("ok", names[1:])).rules(t.Context()); err == nil || !strings.Contains(err.Error(), names[0]+": Prometheus does not know it") {
+	if err := fake(t, answer("ok", names[1:])).rules(t.Context()); err == nil || !strings.Contains(err.Error(), names[0]+": it is not known to Prometheus") {
 		t.Errorf("one is missing, and it says %v", err)
 	}
 	if err := fake(t, answer("err", names)).rules(t.Context()); err == nil || strings.Count(err.Error(), "boom") != len(names) {

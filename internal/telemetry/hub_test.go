@@ -24,8 +24,8 @@ var workload = bench.Workload{
 	Ops: []bench.Op{{Name: "get", Path: "/"}, {Name: "put", Path: "/", SLO: 300 * units.Millisecond}},
 }
 
-// serve starts the hub's server; stop ends it and waits.
-func serve(t *testing.T, h *telemetry.Hub) (get func(path string) (string, http.Header), stop func()) {
+// serve starts the hub's server, until the end of the test, and returns how to ask it.
+func serve(t *testing.T, h *telemetry.Hub) (get func(path string) (string, http.Header)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	addr, err := h.Serve(ctx, "127.0.0.1:0")
@@ -34,14 +34,13 @@ func serve(t *testing.T, h *telemetry.Hub) (get func(path string) (string, http.
 		t.Fatal(err)
 	}
 	client := &http.Client{Transport: new(http.Transport)}
-	stop = sync.OnceFunc(func() {
+	t.Cleanup(func() {
 		cancel()
 		client.CloseIdleConnections()
 		if err := h.Wait(); err != nil {
 			t.Error(err)
 		}
 	})
-	t.Cleanup(stop)
 	return func(path string) (string, http.Header) {
 		res, err := client.Get("http://" + addr + path)
 		if err != nil {
@@ -56,7 +55,7 @@ func serve(t *testing.T, h *telemetry.Hub) (get func(path string) (string, http.
 			t.Fatalf("%s answers %d: %s", path, res.StatusCode, body)
 		}
 		return string(body), res.Header
-	}, stop
+	}
 }
 
 // own are the lines of /metrics that are about shakedown, without comments.
@@ -94,7 +93,7 @@ func TestSamplesAreCountedByWhatBecameOfThem(t *testing.T) {
 		{Op: 9, Outcome: bench.Failed, Due: 0, Sent: 0, Done: 1 * ms},
 	})
 	h.InFlight(17)
-	get, _ := serve(t, h)
+	get := serve(t, h)
 	body, _ := get("/metrics")
 	wantLines(t, own(body),
 		`shakedown_load_scheduled_total{op="get"} 4`,
@@ -114,7 +113,7 @@ func TestSamplesAreCountedByWhatBecameOfThem(t *testing.T) {
 
 func TestOneTrialAndOnePhaseShowAtATime(t *testing.T) {
 	h := telemetry.New()
-	get, _ := serve(t, h)
+	get := serve(t, h)
 	if body, _ := get("/metrics"); strings.Contains(body, "shakedown_trial_info{") {
 		t.Error("there is a trial before the first")
 	}
@@ -137,7 +136,7 @@ func TestAHealedFaultShowsAsZero(t *testing.T) {
 	h.FaultActive("latency 20ms on service→redis", "latency", true)
 	h.FaultActive("kill postgres", "kill", true)
 	h.FaultActive("kill postgres", "kill", false)
-	get, _ := serve(t, h)
+	get := serve(t, h)
 	body, _ := get("/metrics")
 	wantLines(t, own(body),
 		`shakedown_fault_active{fault="latency 20ms on service→redis",kind="latency"} 1`,
@@ -146,7 +145,7 @@ func TestAHealedFaultShowsAsZero(t *testing.T) {
 
 func TestTargetsAreInTheFormOfServiceDiscovery(t *testing.T) {
 	h := telemetry.New()
-	get, _ := serve(t, h)
+	get := serve(t, h)
 	if body, _ := get("/sd"); body != "[]" {
 		t.Errorf("no targets are %s, want []", body)
 	}
@@ -193,7 +192,7 @@ func TestMetricNamesFollowPrometheusConventions(t *testing.T) {
 	h.Trial(telemetry.Trial{})
 	h.FaultActive("f", "k", true)
 	h.Samples(workload, []bench.Sample{{Outcome: bench.OK}})
-	get, _ := serve(t, h)
+	get := serve(t, h)
 	body, _ := get("/metrics")
 	problems, err := promlint.New(strings.NewReader(body)).Lint()
 	if err != nil {
@@ -208,7 +207,7 @@ func TestMetricNamesFollowPrometheusConventions(t *testing.T) {
 
 func TestItIsSafeForConcurrentUse(t *testing.T) {
 	h := telemetry.New()
-	get, _ := serve(t, h)
+	get := serve(t, h)
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {

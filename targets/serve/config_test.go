@@ -14,7 +14,7 @@ import (
 type config struct {
 	TTL   units.Duration `json:"ttl"`
 	Size  int            `json:"size,omitempty"`
-	inner int //nolint:unused // its name must not become a field that can be set
+	inner int            //nolint:unused // its name must not become a field that can be set
 }
 
 func (c *config) Validate() error {

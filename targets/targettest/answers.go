@@ -107,18 +107,12 @@ func (k trial) hasRED(families map[string]*dto.MetricFamily) error {
 			errs = append(errs, fmt.Errorf("/metrics has no %s", name))
 		}
 	}
-	counted := map[string]float64{}
+	var counted float64 // a service may know several operations of the workload under one name, when they share a route
 	for _, m := range families["shakedown_requests_total"].GetMetric() {
-		for _, l := range m.GetLabel() {
-			if l.GetName() == "op" {
-				counted[l.GetValue()] += m.GetCounter().GetValue()
-			}
-		}
+		counted += m.GetCounter().GetValue()
 	}
-	for _, op := range k.workload().Ops {
-		if counted[op.Name] == 0 {
-			errs = append(errs, fmt.Errorf("shakedown_requests_total counts nothing for the operation %s of the workload", op.Name))
-		}
+	if sent := float64(len(k.workload().Ops) * (1 + manyKeys)); counted < sent {
+		errs = append(errs, fmt.Errorf("shakedown_requests_total counts %v of the %v requests that were sent", counted, sent))
 	}
 	return errors.Join(errs...)
 }

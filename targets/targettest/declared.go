@@ -19,7 +19,13 @@ var (
 )
 
 // declared are the promises that need nothing to run: what the pattern says about itself fits together.
-func declared(p bench.Pattern) []promise {
+func declared(p bench.Pattern, others ...bench.Pattern) []promise {
+	known := map[string]bool{} // claims that a check may decide
+	for _, o := range append(others, p) {
+		for _, c := range o.Claims {
+			known[c.ID] = true
+		}
+	}
 	static := func(name string, check func() error) promise {
 		return promise{name, func(context.Context) error { return check() }}
 	}
@@ -32,7 +38,7 @@ func declared(p bench.Pattern) []promise {
 		}),
 	)
 	for _, e := range p.Experiments {
-		list = append(list, static("the experiment "+e.Name+" is consistent", func() error { return consistent(p, e) }))
+		list = append(list, static("the experiment "+e.Name+" is consistent", func() error { return consistent(p, e, known) }))
 	}
 	return list
 }
@@ -47,15 +53,15 @@ func described(p bench.Pattern) error {
 			errs = append(errs, fmt.Errorf("it has no %s", what))
 		}
 	}
-	if len(p.Experiments) == 0 {
-		errs = append(errs, errors.New("it has no experiment"))
+	if len(p.Experiments) == 0 && len(p.Claims) == 0 {
+		errs = append(errs, errors.New("it has no experiment and no claim"))
 	}
 	for name, role := range p.Roles {
 		if role.New == nil {
 			errs = append(errs, fmt.Errorf("the role %s has no New", name))
 		}
 	}
-	if p.Roles[bench.ServiceRole].New == nil {
+	if len(p.Experiments) > 0 && p.Roles[bench.ServiceRole].New == nil {
 		errs = append(errs, fmt.Errorf("it has no role %q for load to drive", bench.ServiceRole))
 	}
 	return errors.Join(errs...)
@@ -91,7 +97,7 @@ func unique[T any](what string, list []T, name func(T) string) error {
 }
 
 // consistent says which parts of an experiment refer to what is not there, or could never run.
-func consistent(p bench.Pattern, e bench.Experiment) error {
+func consistent(p bench.Pattern, e bench.Experiment, known map[string]bool) error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if slug, ok := strings.CutPrefix(e.Name, p.Name+"/"); !ok || !slugName.MatchString(slug) {
@@ -132,7 +138,7 @@ func consistent(p bench.Pattern, e bench.Experiment) error {
 		errs = append(errs, wrap("column "+c.Title, asks(e, c.Of)))
 	}
 	for i, c := range e.Checks {
-		errs = append(errs, wrap(fmt.Sprintf("check %d (%s)", i, c.Text), checkFits(p, e, c)))
+		errs = append(errs, wrap(fmt.Sprintf("check %d (%s)", i, c.Text), checkFits(e, c, known)))
 	}
 	return errors.Join(errs...)
 }
@@ -185,9 +191,9 @@ func phases(what string, e bench.Experiment, list []bench.Phase) error {
 	return errors.Join(errs...)
 }
 
-func checkFits(p bench.Pattern, e bench.Experiment, c bench.Check) error {
+func checkFits(e bench.Experiment, c bench.Check, known map[string]bool) error {
 	var errs []error
-	if !slices.ContainsFunc(p.Claims, func(claim bench.Claim) bool { return claim.ID == c.Claim }) {
+	if !known[c.Claim] {
 		errs = append(errs, fmt.Errorf("there is no claim %q", c.Claim))
 	}
 	if strings.TrimSpace(c.Text) == "" {

@@ -27,10 +27,13 @@ const grace = 30 * time.Second
 // starts on real engines, becomes ready, answers every operation, shows bounded metrics, stops when told to, leaves no
 // goroutine, starts again, and does not hang on a dead dependency. Each promise is a subtest that says what broke it.
 //
+// An experiment may also decide claims of other patterns: those are the further arguments. A pattern that has claims only,
+// because others' experiments decide them, has nothing to start.
+//
 // It looks for leaked goroutines of the whole process, so no other test may run at the same time.
-func Run(t *testing.T, pattern bench.Pattern, engines Engines) {
+func Run(t *testing.T, pattern bench.Pattern, engines Engines, others ...bench.Pattern) {
 	t.Helper()
-	for _, p := range declared(pattern) {
+	for _, p := range declared(pattern, others...) {
 		t.Run(p.name, func(t *testing.T) { p.report(t.Context(), t) })
 	}
 	urls := map[string]string{}

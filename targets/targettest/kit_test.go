@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"shakedown/bench"
 	"shakedown/internal/units"
@@ -198,9 +199,6 @@ func broken(letGo <-chan struct{}) []struct {
 			w := &p.Experiments[0].Workload
 			w.Ops = append(w.Ops, bench.Op{Name: "odd", Path: "/odd"})
 		}},
-		{"names an operation otherwise than the workload", "serves", "counts nothing for the operation fetch", func(p *bench.Pattern) {
-			p.Experiments[0].Workload.Ops[0].Name = "fetch"
-		}},
 		{"accepts unknown configuration", "unknown configuration", "accepts the unknown field", func(p *bench.Pattern) {
 			good := p.Roles[bench.ServiceRole]
 			p.Roles[bench.ServiceRole] = bench.Role{Config: toyConfig{}, New: func(ctx context.Context, env bench.Env, _ json.RawMessage) (bench.Service, error) {
@@ -316,6 +314,40 @@ func TestInconsistentPatternsFailBeforeAnythingRuns(t *testing.T) {
 				t.Errorf("the kit says %v, want %q", err, tt.says)
 			}
 		})
+	}
+}
+
+func TestChecksMayDecideClaimsOfPatternsThatAreNamed(t *testing.T) {
+	p := toyPattern()
+	p.Experiments[0].Checks[0].Claim = "toy/other#1"
+	other := bench.Pattern{Name: "toy/other", Title: "T", Summary: "S", Claims: []bench.Claim{{ID: "toy/other#1", Text: "So."}}}
+	for _, promise := range append(declared(p, other), declared(other)...) {
+		if err := promise.keep(t.Context()); err != nil {
+			t.Errorf("%s: %v", promise.name, err)
+		}
+	}
+	if err := consistent(p, p.Experiments[0], nil); err == nil || !strings.Contains(err.Error(), `no claim "toy/other#1"`) {
+		t.Errorf("without the other pattern the kit says %v", err)
+	}
+}
+
+func TestRequestsThatAreNotCountedAreFound(t *testing.T) {
+	k := trial{subject: subjects(toyPattern())[0]}
+	counter := func(n float64) map[string]*dto.MetricFamily {
+		count := &dto.MetricFamily{Metric: []*dto.Metric{{Counter: &dto.Counter{Value: &n}}}}
+		return map[string]*dto.MetricFamily{
+			"shakedown_requests_total": count, "shakedown_request_seconds": {}, "shakedown_in_flight_requests": {},
+		}
+	}
+	sent := float64(2 * (1 + manyKeys))
+	if err := k.hasRED(counter(sent)); err != nil {
+		t.Error(err)
+	}
+	if err := k.hasRED(counter(sent - 1)); err == nil {
+		t.Error("a request that was not counted is not missed")
+	}
+	if err := k.hasRED(nil); err == nil || strings.Count(err.Error(), "/metrics has no") != 3 {
+		t.Errorf("of a service without metrics the kit says %v", err)
 	}
 }
 
