@@ -101,12 +101,19 @@ func starved(t trial) []string {
 			fmt.Sprintf("the hypervisor took %.1f %% of the processors, bound ≤ %.0f %%", 100*steal, 100*MaxSteal))
 	}
 	idle := g.IdleS / (g.WallS * cores)
-	if p99, ok := t.lag("p99"); ok && idle < MinIdle && p99 > TightLagP99 {
+	bound := t.tightLag()
+	if p99, ok := t.lag("p99"); ok && idle < MinIdle && p99 > bound {
 		reasons = append(reasons, fmt.Sprintf(
 			"the machine was idle for %.1f %% of the time (bound ≥ %.0f %%) and send lag p99 was %v (bound then ≤ %v)",
-			100*idle, 100*MinIdle, round(p99), TightLagP99))
+			100*idle, 100*MinIdle, round(p99), round(bound)))
 	}
 	return reasons
+}
+
+// tightLag is the lag that a saturated machine may show: an error in proportion to what is measured.
+func (t trial) tightLag() time.Duration {
+	v := t.Value(bench.Query{Metric: "response_ms", Stat: "p50"})
+	return max(TightLagP99, time.Duration(TightLagShare*v.V*float64(time.Millisecond)))
 }
 
 // collector: a pause of the generator's garbage collector delays all that is in flight.

@@ -28,9 +28,11 @@ const (
 	// MaxSteal bounds the share of all cores' time that the hypervisor took: 5 % is a core gone for 1 s in 10 on two.
 	MaxSteal = 0.05
 	// MinIdle and TightLagP99: a machine with less idle time than this, on which the generator is late by more than a
-	// fifth of its bound, is saturated, and the lag is not the service's doing.
-	MinIdle     = 0.03
-	TightLagP99 = 2 * time.Millisecond
+	// fifth of its bound, is saturated, and the lag is not the service's doing. Where the median response takes longer than
+	// 100 ms, TightLagShare of it is what may go astray.
+	MinIdle       = 0.03
+	TightLagP99   = 2 * time.Millisecond
+	TightLagShare = 0.02
 	// MaxGCPause bounds the generator's longest stop-the-world pause, which delays every request in flight.
 	MaxGCPause = 10 * time.Millisecond
 	// LittleShare and LittleRequests bound how far the sampled mean in-flight may be from what the samples imply.

@@ -30,6 +30,14 @@ func late(d *record.Data, nth int, by time.Duration) {
 	synth.Settle(d)
 }
 
+// slow makes every answer take longer.
+func slow(d *record.Data, by time.Duration) {
+	for i := range d.Samples {
+		d.Samples[i].Done += by
+	}
+	synth.Settle(d)
+}
+
 // Each rule is shown a trial that it must make void, and a near miss that must stay valid.
 func TestEachRule(t *testing.T) {
 	type change func(*record.Run, *record.Data)
@@ -101,6 +109,19 @@ func TestEachRule(t *testing.T) {
 				d.Trial.Gen.IdleS = 0
 			},
 			func(_ *record.Run, d *record.Data) { d.Trial.Gen.IdleS = 0 }, "idle for 0.0 %",
+		},
+		{
+			"a saturated machine and a lag that matters beside slow answers",
+			func(_ *record.Run, d *record.Data) {
+				slow(d, 200*time.Millisecond)
+				late(d, 50, 6*time.Millisecond)
+				d.Trial.Gen.IdleS = 0
+			},
+			func(_ *record.Run, d *record.Data) {
+				slow(d, 200*time.Millisecond)
+				late(d, 50, 3*time.Millisecond)
+				d.Trial.Gen.IdleS = 0
+			}, "send lag p99 was 6ms (bound then ≤ 4",
 		},
 		{
 			"no account of the generator", func(_ *record.Run, d *record.Data) { d.Trial.Gen = record.Generator{} },

@@ -19,25 +19,40 @@ type engineSource struct {
 	given stack.Instance // the user's
 }
 
-// preflight finds every engine before anything starts. Servers that the user gives have to answer.
+// preflight finds every engine before anything starts. Servers that the user gives have to answer. Also with an error it
+// returns what it has found, some of which has to be let go.
 func preflight(ctx context.Context, o Options) (map[string]engineSource, error) {
 	sources := map[string]engineSource{}
 	for _, spec := range o.Experiment.Engines {
 		kind, err := stack.Lookup(spec.Name)
 		if err != nil {
-			return nil, &InputError{fmt.Errorf("%s: %w", o.Experiment.Name, err)}
+			return sources, &InputError{fmt.Errorf("%s: %w", o.Experiment.Name, err)}
+		}
+		for _, level := range o.Experiment.LevelList() {
+			if err := kind.CheckSettings(settingsAt(o.Experiment, level, spec.Name)); err != nil {
+				return sources, &InputError{fmt.Errorf("%s: %w", o.Experiment.Name, err)}
+			}
 		}
 		source := engineSource{kind: kind}
 		if url := o.Attach[spec.Name]; url != "" {
 			if source.given, err = kind.Attach(ctx, url); err != nil {
-				return nil, &InputError{err}
+				return sources, &InputError{err}
 			}
 		} else if source.found, err = kind.Find(); err != nil {
-			return nil, &EnvironmentError{err}
+			return sources, &EnvironmentError{err}
 		}
 		sources[spec.Name] = source
 	}
 	return sources, checkFaults(o.Experiment, sources)
+}
+
+func settingsAt(e bench.Experiment, level bench.Level, engine string) map[string]string {
+	for _, spec := range e.EnginesAt(level) {
+		if spec.Name == engine {
+			return spec.Settings
+		}
+	}
+	return nil
 }
 
 func (s engineSource) start(ctx context.Context, t *trial, spec bench.EngineSpec) (stack.Instance, error) {

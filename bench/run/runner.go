@@ -27,24 +27,31 @@ type runner struct {
 	hub       *telemetry.Hub
 	client    *http.Client // for scraping
 	capacity  float64
+	completed int // trials
 	available map[string]engineSource
 }
 
 // Run runs the experiment and leaves a run directory at o.Out. It returns an error that wraps ErrAborted when ctx ended it, an
 // *InputError when what was asked for makes no sense, an *EnvironmentError when this machine lacks something, and another
-// error when something broke. Whatever it returns, nothing that it started lives on. A directory that it made is marked.
+// error when something broke. Whatever it returns, nothing that it started lives on. A directory that it made is marked, unless the
+// input or the machine kept the first trial from completing: then it is removed again.
 func Run(ctx context.Context, o Options) (err error) {
 	if err := o.validate(); err != nil {
 		return &InputError{err}
 	}
+	defer func() {
+		if err != nil && ctx.Err() != nil && !errors.Is(err, ErrAborted) {
+			err = fmt.Errorf("%w: %w", ErrAborted, context.Cause(ctx)) // what failed, failed because it was stopped
+		}
+	}()
 	r := &runner{o: o, progress: o.Progress, client: &http.Client{Timeout: 2 * time.Second}}
 	if r.progress == nil {
 		r.progress = silent{}
 	}
+	defer func() { err = errors.Join(err, letGo(context.WithoutCancel(ctx), r.available)) }()
 	if r.available, err = preflight(ctx, o); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, letGo(context.WithoutCancel(ctx), r.available)) }()
 	root, err := workdir.Open()
 	if err != nil {
 		return &EnvironmentError{err}
@@ -60,10 +67,14 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, r.keeper.Close()) }()
 	defer favour()()
 	trials := plan(o.Experiment, o.Repeats, o.Seed)
+	undo := undoDir(o.Out)
 	if r.writer, err = record.Create(o.Out, r.describe(len(trials))); err != nil {
-		return &InputError{err}
+		return errors.Join(&InputError{err}, undo())
 	}
 	err = r.all(ctx, trials)
+	if err != nil && ctx.Err() == nil && r.completed == 0 && neverBegan(err) {
+		return errors.Join(err, undo())
+	}
 	return r.finish(ctx, err)
 }
 
@@ -105,6 +116,7 @@ func (r *runner) all(ctx context.Context, trials []Planned) (err error) {
 			if err := r.trial(ctx, t); err != nil {
 				return fmt.Errorf("trial %d (%s): %w", t.Index, describeTrial(t), err)
 			}
+			r.completed++
 			void, err := r.void(t.Index)
 			if err != nil {
 				return err

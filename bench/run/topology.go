@@ -61,11 +61,25 @@ func (t *trial) startEngines(ctx context.Context) error {
 	for _, spec := range t.o.Experiment.EnginesAt(t.planned.Level) {
 		e, err := t.available[spec.Name].start(ctx, t, spec)
 		if err != nil {
-			return fmt.Errorf("start %s: %w", spec.Name, err)
+			return cannotStart(ctx, fmt.Errorf("start %s: %w", spec.Name, err))
 		}
 		t.engines = append(t.engines, e)
 	}
 	return nil
+}
+
+// cannotStart sorts the error of an engine that did not start: it refuses a setting of the experiment, or this machine does not
+// let it run.
+func cannotStart(ctx context.Context, err error) error {
+	var setting *stack.SettingError
+	switch {
+	case errors.As(err, &setting):
+		return &InputError{err}
+	case ctx.Err() != nil:
+		return err
+	default:
+		return &EnvironmentError{err}
+	}
 }
 
 func (t *trial) seed(ctx context.Context) error {

@@ -68,6 +68,13 @@ var size = bench.Experiment{
 	Phases:   sweep(),
 	Columns: slices.Concat(goodputs(), []bench.Column{
 		{Title: "p99 at the top rate", Unit: "ms", Of: bench.Query{Phase: top(), Metric: "response_ms", Stat: "p99"}},
+		{Title: "p50", Unit: "ms", Of: bench.Query{Phase: "load", Metric: "response_ms", Stat: "p50"}},
+		{Title: "query, mean", Unit: "ms", Of: query()},
+		{Title: "answers", Unit: "/s", Of: bench.Query{Phase: "load", Metric: "completed_per_s"}},
+		{Title: "answers to 10 users", Unit: "/s", Of: bench.Query{Phase: "10-users", Metric: "completed_per_s"}},
+		{Title: "to 90", Unit: "/s", Of: bench.Query{Phase: "90-users", Metric: "completed_per_s"}},
+		{Title: "to 150", Unit: "/s", Of: bench.Query{Phase: "150-users", Metric: "completed_per_s"}},
+		{Title: "memory per connection", Unit: "B", Of: series(`shakedown_postgres_backend_private_bytes{stat="mean"}`, "last")},
 		{Title: "waiting for a connection, at most", Of: series("shakedown_pool_waiting", "max")},
 		{Title: "backends working, mean", Of: series(`shakedown_postgres_backends{state="active"}`, "mean")},
 		{Title: "waiting for a lock, mean", Of: series(`shakedown_postgres_backends_waiting{wait_event_type="Lock"}`, "mean")},
@@ -82,8 +89,8 @@ var size = bench.Experiment{
 		memory("a connection that has done little", "fresh", bench.AtMost, 10),
 		memory("a connection that has touched thousands of relations", "touched", bench.AtMost, 10),
 		{
-			Claim: "db/pooling#2", Text: "the median tiny query takes at least ten times as long without a pool",
-			Of: at("no-pool", "tiny", p50()), Versus: ptr(at("formula", "tiny", p50())), Rel: bench.AtLeast, Bound: 10, MinOps: 50,
+			Claim: "db/pooling#2", Text: "a tiny query, from asking for a connection to the answer, takes at least ten times as long without a pool",
+			Of: at("no-pool", "tiny", query()), Versus: ptr(at("formula", "tiny", query())), Rel: bench.AtLeast, Bound: 10, MinOps: 50,
 		},
 		{
 			Claim: "db/pooling#3", Text: "without a pool, 90 users at once get at most half the throughput that 10 get",
@@ -99,6 +106,7 @@ var size = bench.Experiment{
 		},
 		formulaSuffices("no round-trip time", "near"),
 		formulaSuffices("a round trip of 10 ms", "rtt-10ms"),
+		largerSuffices("a round trip of 10 ms", "rtt-10ms"),
 		doubling("rtt-10ms", "the pool is the bottleneck", top()),
 		doubling("locked", "the rows are the bottleneck", "load"),
 	},
@@ -163,17 +171,23 @@ func memory(when, level string, rel bench.Rel, mb float64) bench.Check {
 	return bench.Check{
 		Claim: "db/pooling#1", When: when, Text: fmt.Sprintf("%s keeps %s %g MB of its own", when, rel.Sign(), mb),
 		Of:  at("pool-20", level, series(`shakedown_postgres_backend_private_bytes{stat="mean"}`, "last")),
-		Rel: rel, Bound: mb * 1e6, Unit: "B",
+		Rel: rel, Bound: mb * (1 << 20), Unit: "B",
 	}
 }
 
 func formulaSuffices(when, level string) bench.Check {
 	return bench.Check{
-		Claim: "db/pooling#4", When: when, Text: "at the top rate the formula's pool has at least 95 % of the goodput of one of 20",
-		Of:     at("formula", level, bench.Query{Phase: top(), Metric: "goodput"}),
-		Versus: ptr(at("pool-20", level, bench.Query{Phase: top(), Metric: "goodput"})),
-		Rel:    bench.AtLeast, Bound: 0.95, MinOps: 100,
+		Claim: "db/pooling#4", When: when, Text: "the formula's pool answers at least 90 % of the top rate within the SLO",
+		Of: at("formula", level, bench.Query{Phase: top(), Metric: "goodput"}), Rel: bench.AtLeast, Bound: 0.9, MinOps: 100,
 	}
+}
+
+// a larger pool does, so that the rate is not what is too much.
+func largerSuffices(when, level string) bench.Check {
+	c := formulaSuffices(when, level)
+	c.Text = "a pool of 20 does no better: it answers less than 90 % of the top rate within the SLO"
+	c.Of.Variant, c.Rel = "pool-20", bench.AtMost
+	return c
 }
 
 func doubling(level, what, phase string) bench.Check {
@@ -185,7 +199,9 @@ func doubling(level, what, phase string) bench.Check {
 	}
 }
 
-func p50() bench.Query { return bench.Query{Phase: "load", Metric: "response_ms", Stat: "p50"} }
+func query() bench.Query {
+	return bench.Query{Phase: "load", Metric: "span", Name: "query", Stat: "mean_ms"}
+}
 
 func series(name, stat string) bench.Query {
 	return bench.Query{Metric: "series", Name: name, Stat: stat}

@@ -25,6 +25,7 @@ const tooManyConnections = "53300"
 const eager = 20
 
 type service struct {
+	server *serve.Server
 	borrow func(ctx context.Context, use func(*pgx.Conn) error) error
 	db     *serve.Dependency
 }
@@ -39,7 +40,7 @@ func newService(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.
 		return nil, err
 	}
 	s := serve.New(env)
-	svc := &service{db: s.Dependency("postgres")}
+	svc := &service{server: s, db: s.Dependency("postgres")}
 	if n := config.size(runtime.NumCPU()); n > 0 {
 		pool, err := serve.NewPostgresPool(ctx, s, "postgres", url, serve.PoolOptions{
 			Max: n, Min: min(n, eager), AfterConnect: touch(config.Relations), ConnectTimeout: 30 * time.Second,
@@ -48,8 +49,13 @@ func newService(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.
 			return nil, err
 		}
 		svc.borrow = lend(pool)
-	} else if svc.borrow, err = connect(url); err != nil {
-		return nil, err
+	} else {
+		if svc.borrow, err = connect(url); err != nil {
+			return nil, err
+		}
+		s.Ready("postgres", func(ctx context.Context) error {
+			return svc.borrow(ctx, func(conn *pgx.Conn) error { return conn.Ping(ctx) })
+		})
 	}
 	s.Handle("transfer", "GET /transfer/{key}", svc.transfer)
 	s.Handle("hot", "GET /hot/{key}", svc.hot)
@@ -134,7 +140,9 @@ func (s *service) transact(ctx context.Context, key int64) error {
 	})
 }
 
+// ping is a tiny query; its span is what the database side of it takes, from asking for a connection to the answer.
 func (s *service) ping(ctx context.Context, _ *http.Request) (serve.Answer, error) {
+	defer s.server.Span("query", 0)(1)
 	return serve.Answer{}, s.use(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		var one int
 		return conn.QueryRow(ctx, `select 1`).Scan(&one)
