@@ -3,62 +3,134 @@ package targettest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"shakedown/internal/proc"
 	"shakedown/internal/stack"
 	"shakedown/internal/workdir"
 )
 
-// LocalEngines starts engines as a run would, each when it is first asked for, and ends them with the test. It fails the
-// test when an engine is not installed; the error says what to install.
+// Shared are the engines of one test binary, which starts them as a run would: each once, when a test first asks for it.
+// The zero value is ready. A package that needs them has
+//
+//	var engines targettest.Shared
+//
+//	func TestMain(m *testing.M) { os.Exit(engines.Main(m)) }
+type Shared struct {
+	mu      sync.Mutex
+	dir     string
+	run     *workdir.Run
+	keeper  *proc.Keeper
+	started map[string]stack.Instance
+}
+
+var _ Engines = (*Shared)(nil)
+
+// Main runs the tests, ends the engines, and returns the exit code. What a test left running fails the binary.
+func (s *Shared) Main(m *testing.M) int {
+	code := m.Run()
+	err := s.close()
+	if err == nil && code == 0 {
+		err = goleak.Find()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "after the tests:", err)
+		return 1
+	}
+	return code
+}
+
+// LocalEngines are engines that end with the test.
 func LocalEngines(t *testing.T) Engines {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "kit") // not t.TempDir: engines run as another user, and sockets need short paths
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // see above
-		t.Fatal(err)
-	}
-	root, err := workdir.OpenAt(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	run, err := root.NewRun(workdir.NewID())
-	if err != nil {
-		t.Fatal(err)
-	}
-	keeper := proc.NewKeeper(run.Journal())
+	s := new(Shared)
 	t.Cleanup(func() {
-		if err := errors.Join(keeper.Close(), run.Close()); err != nil {
+		if err := s.close(); err != nil {
 			t.Errorf("ending the engines: %v", err)
 		}
 	})
-	return localEngines{stack.StartOptions{Keeper: keeper, Run: run, LogDir: t.TempDir()}}
+	return s
 }
 
-type localEngines struct{ options stack.StartOptions }
-
-func (e localEngines) URL(t testing.TB, name string) string {
+// URL is where the named engine answers. It fails the test when the engine is not installed; the error says what to install.
+func (s *Shared) URL(t testing.TB, name string) string {
 	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := s.started[name]; ok {
+		return e.URL()
+	}
+	e, err := s.start(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.URL()
+}
+
+func (s *Shared) start(ctx context.Context, name string) (stack.Instance, error) {
 	kind, err := stack.Lookup(name)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	engine, err := kind.Start(t.Context(), e.options)
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	e, err := kind.Start(ctx, stack.StartOptions{Keeper: s.keeper, Run: s.run, LogDir: filepath.Join(s.dir, "logs")})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
-		defer cancel()
-		if err := engine.Stop(ctx); err != nil {
-			t.Errorf("stopping %s: %v", name, err)
-		}
-	})
-	return engine.URL()
+	s.started[name] = e
+	return e, nil
+}
+
+// open makes the folder that the engines live in.
+func (s *Shared) open() (err error) {
+	if s.keeper != nil {
+		return nil
+	}
+	if s.dir, err = os.MkdirTemp("", "kit"); err != nil { // not t.TempDir: engines run as another user, and sockets need short paths
+		return err
+	}
+	if err := os.Chmod(s.dir, 0o755); err != nil {
+		return err
+	}
+	root, err := workdir.OpenAt(s.dir)
+	if err != nil {
+		return err
+	}
+	if s.run, err = root.NewRun(workdir.NewID()); err != nil {
+		return err
+	}
+	s.keeper = proc.NewKeeper(s.run.Journal())
+	s.started = map[string]stack.Instance{}
+	return nil
+}
+
+// close ends the engines and removes what they left.
+func (s *Shared) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var errs []error
+	for _, e := range s.started {
+		errs = append(errs, e.Stop(ctx))
+	}
+	if s.keeper != nil {
+		errs = append(errs, s.keeper.Close())
+	}
+	if s.run != nil {
+		errs = append(errs, s.run.Close())
+	}
+	if s.dir != "" {
+		errs = append(errs, os.RemoveAll(s.dir))
+	}
+	return errors.Join(errs...)
 }

@@ -83,3 +83,18 @@ func TestADeadAddressTakesThePlaceOfEveryForm(t *testing.T) {
 		t.Error("what is not a URL was accepted")
 	}
 }
+
+func TestAnEngineIsStartedOnceAndOutlivesTheTestThatAskedFirst(t *testing.T) {
+	engines := LocalEngines(t)
+	var first string
+	t.Run("first", func(t *testing.T) { first = engines.URL(t, "redis") })
+	if second := engines.URL(t, "redis"); second != first {
+		t.Errorf("two servers were started: %s and %s", first, second)
+	}
+	if !ready(t, func(s *serve.Server, url string) error {
+		_, err := serve.NewRedis(s, "redis", url, serve.RedisOptions{})
+		return err
+	}, first) {
+		t.Error("the engine ended with the subtest that asked for it")
+	}
+}
