@@ -121,7 +121,7 @@ func TestEachRule(t *testing.T) {
 				slow(d, 200*time.Millisecond)
 				late(d, 50, 3*time.Millisecond)
 				d.Trial.Gen.IdleS = 0
-			}, "send lag p99 was 6ms (bound then ≤ 4",
+			}, "send lag p99 was 6.05ms (bound then ≤ 4",
 		},
 		{
 			"no account of the generator", func(_ *record.Run, d *record.Data) { d.Trial.Gen = record.Generator{} },

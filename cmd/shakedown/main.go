@@ -28,7 +28,7 @@ func execute(ctx context.Context) (code int) {
 		err = &run.InputError{Err: err} // cobra found it: an unknown command, flag or argument
 	}
 	if err != nil && !exit.Silent(err) {
-		fmt.Fprintln(os.Stderr, "shakedown:", err)
+		fmt.Fprintln(os.Stderr, "shakedown:", exit.Line(err))
 	}
 	return exit.Code(err)
 }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"shakedown/bench/run"
 	"shakedown/internal/session"
 )
 
@@ -24,13 +26,16 @@ report are kept in a run directory.`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: completeExperiments,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Experiments = args
+			if cmd.Flags().Changed("repeats") && o.Repeats == 0 {
+				return &run.InputError{Err: errors.New("--repeats 0: must be 1 to 1000")}
+			}
+			o.Experiments, o.SeedGiven = args, cmd.Flags().Changed("seed")
 			return session.Run(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
 	f.IntVar(&o.Repeats, "repeats", 0, "`times` that every variant is run, interleaved (default 5, with --quick 1)")
-	f.IntVar(&o.Again, "again", 1, "`times` that a void trial is run again; all of them are recorded")
+	f.IntVar(&o.Again, "again", session.DefaultAgain, "`times` that a void trial is run again; all of them are recorded")
 	f.BoolVar(&o.Quick, "quick", false, "shorter phases, fewer variants, one repeat: a first look, without intervals")
 	f.Uint64Var(&o.Seed, "seed", 0, "`number` that arrivals, keys and order are drawn from (default: a random one, printed)")
 	f.StringSliceVar(&o.Variants, "variant", nil, "only these `variants`, comma separated; the control always runs")

@@ -4,6 +4,8 @@ package exit
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"syscall"
 
 	"shakedown/bench/run"
@@ -37,13 +39,26 @@ func Code(err error) int {
 		return int(status)
 	case errors.Is(err, run.ErrAborted):
 		return Aborted
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT): // whatever was being done: a full disk is no bad input
+		return Environment
 	case errors.As(err, &input):
 		return Input
-	case errors.As(err, &environment), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS):
+	case errors.As(err, &environment), errors.Is(err, syscall.EROFS):
 		return Environment
 	default:
 		return Internal
 	}
+}
+
+// Line is the error in one line. What several clean-ups say alike is said once.
+func Line(err error) string {
+	var parts []string
+	for part := range strings.Lines(err.Error()) {
+		if part = strings.TrimSpace(part); part != "" && !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 // Silent says whether nothing is left to print: what there was to say has been said.

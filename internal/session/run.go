@@ -29,12 +29,16 @@ import (
 // address that the user names must be free.
 const DefaultTelemetry = "127.0.0.1:9477"
 
+// DefaultAgain is how often a void trial is run again when nobody says otherwise.
+const DefaultAgain = 1
+
 // Options are the flags of `shakedown run`.
 type Options struct {
 	Experiments           []string
 	Repeats, Again        int
 	Quick                 bool
 	Seed                  uint64
+	SeedGiven             bool // else a seed is drawn
 	Variants, Params      []string
 	Out, Format           string
 	PostgresURL, RedisURL string
@@ -95,7 +99,7 @@ func (o *Options) complete() error {
 			o.Repeats = 1
 		}
 	}
-	if o.Seed == 0 {
+	if !o.SeedGiven {
 		var b [4]byte // short enough to be typed
 		if _, err := crand.Read(b[:]); err != nil {
 			return err
@@ -174,11 +178,9 @@ func (o Options) view(job Job, w io.Writer) (run.Progress, func()) {
 
 // command runs the same again, on one line.
 func (o Options) command(job Job) []string {
-	c := []string{"shakedown", "run", job.Experiment.Name, "--seed", fmt.Sprint(o.Seed), "--repeats", fmt.Sprint(o.Repeats)}
-	for _, name := range o.Experiments {
-		if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
-			c[2] = name
-		}
+	c := []string{"shakedown", "run", job.Name, "--seed", fmt.Sprint(o.Seed), "--repeats", fmt.Sprint(o.Repeats)}
+	if o.Again != DefaultAgain {
+		c = append(c, "--again", fmt.Sprint(o.Again))
 	}
 	if o.Quick {
 		c = append(c, "--quick")

@@ -5,9 +5,10 @@ package session
 import (
 	"errors"
 	"fmt"
-	"net/url"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"shakedown/bench/measure"
 	"shakedown/bench/run"
 	"shakedown/internal/specfile"
+	"shakedown/internal/stack"
 	"shakedown/targets/catalog"
 	"shakedown/targets/serve"
 )
@@ -32,6 +34,7 @@ type Request struct {
 
 // Job is one experiment, ready to run.
 type Job struct {
+	Name       string // as it was typed: of the catalog, or a file
 	Pattern    bench.Pattern
 	Experiment bench.Experiment
 	Claims     []bench.Claim
@@ -93,7 +96,7 @@ func prepare(r Request, name string) (Job, error) {
 	if err != nil {
 		return Job{}, err
 	}
-	return Job{Pattern: pattern, Experiment: experiment, Claims: claims}, Check(pattern, experiment)
+	return Job{Name: name, Pattern: pattern, Experiment: experiment, Claims: claims}, Check(pattern, experiment)
 }
 
 // find is an experiment of the catalog, or one in a file.
@@ -213,22 +216,28 @@ func attach(jobs []Job, r Request) error {
 	return nil
 }
 
-// allowed refuses to act on a machine that the user did not name: load and faults hurt.
-func allowed(engine, address string, hosts []string) error {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme == "" {
-		return fmt.Errorf("--%s-url: not a URL; write for example %s://user:password@127.0.0.1:1234/db", engine, engine)
+// allowed refuses to act on a machine that the user did not name: load and faults hurt. Every host that the client may dial
+// counts, wherever in the address it stands.
+func allowed(engine, address string, allow []string) error {
+	kind, err := stack.Lookup(engine)
+	if err != nil {
+		return err
 	}
-	host := u.Hostname()
-	if host == "" || host == "localhost" || host == "::1" || strings.HasPrefix(host, "127.") {
-		return nil
+	hosts, err := kind.Hosts(address)
+	if err != nil {
+		return fmt.Errorf("--%s-url: %w", engine, err)
 	}
-	for _, h := range hosts {
-		if h == host {
-			return nil
+	for _, host := range hosts {
+		if !loopback(host) && !slices.Contains(allow, host) {
+			return fmt.Errorf("--%s-url: %s is not this machine; add --allow-target %s if load and faults may hit it", engine, host, host)
 		}
 	}
-	return fmt.Errorf("--%s-url: %s is not this machine; add --allow-target %s if load and faults may hit it", engine, host, host)
+	return nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // outDir is where a job's recording goes: below --out when there are several.
@@ -264,9 +273,16 @@ func writable(dir string) error {
 		if err != nil {
 			return bad("--out: %s cannot be written to: %v", parent, errors.Unwrap(err))
 		}
-		return errors.Join(probe.Close(), os.Remove(probe.Name()))
+		_, err = probe.Write(make([]byte, leastSpace))
+		if err := errors.Join(err, probe.Close(), os.Remove(probe.Name())); err != nil {
+			return &run.EnvironmentError{Err: fmt.Errorf("--out: %w", err)}
+		}
+		return nil
 	}
 }
+
+// leastSpace is what any recording needs on its disk; where there is less, nothing is begun.
+const leastSpace = 256 << 10
 
 func bad(format string, args ...any) error {
 	return &run.InputError{Err: fmt.Errorf(format, args...)}

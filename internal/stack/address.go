@@ -2,8 +2,62 @@ package stack
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"net/url"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 )
+
+// Hosts asks pgx, because an address has more than one place for a host: the authority, which may list several, the parameter
+// host, which wins, and the environment, which fills in what is missing.
+func (postgres) Hosts(address string) ([]string, error) {
+	config, err := parsePostgres(address)
+	if err != nil {
+		return nil, err
+	}
+	var hosts []string
+	add := func(host string) {
+		if !strings.HasPrefix(host, "/") && !strings.HasPrefix(host, "@") { // unix sockets
+			hosts = append(hosts, host)
+		}
+	}
+	add(config.Host)
+	for _, f := range config.Fallbacks {
+		add(f.Host)
+	}
+	return hosts, nil
+}
+
+func parsePostgres(address string) (*pgx.ConnConfig, error) {
+	const like = "it should look like postgres://user:password@host:5432/database"
+	if !strings.HasPrefix(address, "postgres://") && !strings.HasPrefix(address, "postgresql://") {
+		return nil, errors.New("the address cannot be read: " + like)
+	}
+	config, err := pgx.ParseConfig(address)
+	if err != nil {
+		return nil, errors.New("the address cannot be read: " + like)
+	}
+	return config, nil
+}
+
+// Hosts asks go-redis.
+func (redisKind) Hosts(address string) ([]string, error) {
+	options, err := redis.ParseURL(address)
+	if err != nil {
+		return nil, fmt.Errorf("the address cannot be read: %w; it should look like redis://user:password@host:6379/0", withoutURL(err))
+	}
+	if options.Network == "unix" {
+		return nil, nil
+	}
+	host, _, err := net.SplitHostPort(options.Addr)
+	if err != nil {
+		return nil, errors.New("the address has no host; it should look like redis://user:password@host:6379/0")
+	}
+	return []string{host}, nil
+}
 
 // withoutPassword is an address fit for reports.
 func withoutPassword(address string) string {

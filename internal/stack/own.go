@@ -24,6 +24,7 @@ type own struct {
 	sig     syscall.Signal              // asks the server to end
 	healthy func(context.Context) error // asks the server a question
 	words   func(lines []string) string // what the server says is wrong, from the end of its log
+	refuses func(lines []string) bool   // whether the end of the log is about a setting
 	prepare func(context.Context) error // before each start; nil for nothing
 
 	mu      sync.Mutex // held while the process is replaced
@@ -83,6 +84,9 @@ func (o *own) await(ctx context.Context, p *proc.Process) error {
 		}
 		select {
 		case <-p.Done():
+			if o.refuses(p.Tail(20)) {
+				return &SettingError{o.lastWords(p)}
+			}
 			return o.lastWords(p)
 		case <-ctx.Done():
 			return fmt.Errorf("%w (last: %w)", context.Cause(ctx), err)

@@ -60,10 +60,15 @@ func (k postgres) Find() (Program, error) {
 	return Program{Path: path, Version: version}, err
 }
 
+// CheckSettings refuses what decides where the server is.
+func (k postgres) CheckSettings(settings map[string]string) error {
+	return checkSettings(k.Name(), settings, pgReserved)
+}
+
 // Start copies the template, which it makes first if need be, and starts a server on the copy.
 func (k postgres) Start(ctx context.Context, o StartOptions) (Instance, error) {
-	if err := checkSettings(k.Name(), o.Settings, pgReserved); err != nil {
-		return nil, err
+	if err := k.CheckSettings(o.Settings); err != nil {
+		return nil, &SettingError{err}
 	}
 	program, err := k.Find()
 	if err != nil {
@@ -89,7 +94,7 @@ func (k postgres) Start(ctx context.Context, o StartOptions) (Instance, error) {
 	s.version, s.source, s.settings = program.Version, program.Path, maps.Clone(o.Settings)
 	s.own = &own{
 		keeper: o.Keeper, sig: syscall.SIGINT, // the "fast" shutdown: no waiting for clients
-		healthy: s.Healthy, words: pgWords,
+		healthy: s.Healthy, words: pgWords, refuses: pgRefuses,
 		prepare: func(context.Context) error { return removeStalePid(data) },
 		spec: proc.Spec{
 			Name: k.Name(), Path: program.Path, Args: pgArgs(dir, data, o.Settings), Dir: data, Credential: credential(),
@@ -144,4 +149,11 @@ func pgWords(lines []string) string {
 		grave = lines
 	}
 	return oneLine(grave[max(0, len(grave)-3):])
+}
+
+// pgRefuses: PostgreSQL names the parameter whose value it cannot take, or which it does not know, in quotes.
+func pgRefuses(lines []string) bool {
+	return slices.ContainsFunc(lines, func(line string) bool {
+		return strings.Contains(line, "FATAL:") && strings.Contains(line, `parameter "`)
+	})
 }

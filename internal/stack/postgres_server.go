@@ -41,9 +41,9 @@ func ownURL(dir, password string) string {
 }
 
 func newServer(address string) (*pgServer, error) {
-	config, err := pgx.ParseConfig(address)
+	config, err := parsePostgres(address)
 	if err != nil {
-		return nil, errors.New("the address cannot be read: it should look like postgres://user:password@host:5432/database")
+		return nil, err
 	}
 	config.Fallbacks = nil // one address, one answer
 	config.RuntimeParams["application_name"] = "shakedown-harness"
@@ -54,9 +54,6 @@ func newServer(address string) (*pgServer, error) {
 
 // Attach connects to the PostgreSQL at the address: postgres://user:password@host:port/database.
 func (postgres) Attach(ctx context.Context, address string) (Instance, error) {
-	if !strings.HasPrefix(address, "postgres://") && !strings.HasPrefix(address, "postgresql://") {
-		return nil, errors.New("--postgres-url: it should look like postgres://user:password@host:5432/database")
-	}
 	s, err := newServer(address)
 	if err != nil {
 		return nil, fmt.Errorf("--postgres-url: %w", err)

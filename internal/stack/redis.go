@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -54,10 +55,15 @@ func (k redisKind) Find() (Program, error) {
 	return Program{Path: path, Version: version}, err
 }
 
+// CheckSettings refuses what decides where the server is.
+func (k redisKind) CheckSettings(settings map[string]string) error {
+	return checkSettings(k.Name(), settings, redisReserved)
+}
+
 // Start starts a Redis server in the run's directory.
 func (k redisKind) Start(ctx context.Context, o StartOptions) (Instance, error) {
-	if err := checkSettings(k.Name(), o.Settings, redisReserved); err != nil {
-		return nil, err
+	if err := k.CheckSettings(o.Settings); err != nil {
+		return nil, &SettingError{err}
 	}
 	program, err := k.Find()
 	if err != nil {
@@ -77,7 +83,7 @@ func (k redisKind) Start(ctx context.Context, o StartOptions) (Instance, error) 
 	r.options = &redis.Options{Network: "unix", Addr: socket}
 	r.client = newClient(r.options)
 	r.own = &own{
-		keeper: o.Keeper, sig: syscall.SIGTERM, healthy: r.Healthy, words: redisWords,
+		keeper: o.Keeper, sig: syscall.SIGTERM, healthy: r.Healthy, words: redisWords, refuses: redisRefuses,
 		spec: proc.Spec{
 			Name: k.Name(), Path: program.Path, Args: []string{config}, Dir: dir, Credential: credential(),
 			Log: filepath.Join(o.LogDir, filepath.Base(dir)+".log"),
@@ -104,10 +110,16 @@ func redisConfig(dir, socket string, settings map[string]string) string {
 	return b.String()
 }
 
+const redisConfigError = "FATAL CONFIG FILE ERROR"
+
+func redisRefuses(lines []string) bool {
+	return slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, redisConfigError) })
+}
+
 // redisWords picks the complaint out of a log: Redis prints a block below "FATAL CONFIG FILE ERROR".
 func redisWords(lines []string) string {
 	for i, line := range lines {
-		if strings.Contains(line, "FATAL CONFIG FILE ERROR") {
+		if strings.Contains(line, redisConfigError) {
 			return oneLine(lines[i:])
 		}
 	}

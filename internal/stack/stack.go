@@ -38,8 +38,13 @@ type Kind interface {
 	Name() string
 	// Find finds the engine's program; the error is a *MissingError when it is not installed.
 	Find() (Program, error)
+	// CheckSettings says which settings of an experiment no server of this kind can be given, without starting one.
+	CheckSettings(settings map[string]string) error
+	// Hosts are the hosts that a client given this address dials; unix sockets have none. The error is that of an address
+	// that cannot be read, and does not repeat it.
+	Hosts(address string) ([]string, error)
 	// Start starts a server of the run's own and returns once it is healthy. On an error nothing is left running, and the
-	// error says in one line what the server said.
+	// error says in one line what the server said; it is a *SettingError when the server refused one of the settings.
 	Start(ctx context.Context, o StartOptions) (Instance, error)
 	// Attach connects to a server that the user gave. It is never started, stopped, killed or emptied.
 	Attach(ctx context.Context, url string) (Instance, error)
@@ -100,6 +105,14 @@ type Stat struct {
 
 // ErrNotOurs is the answer to every attempt to act on a server that the user gave.
 var ErrNotOurs = errors.New("not started by this run")
+
+// SettingError says that a server refuses a setting that was asked for.
+type SettingError struct{ Err error }
+
+func (e *SettingError) Error() string { return e.Err.Error() }
+
+// Unwrap is what the server said.
+func (e *SettingError) Unwrap() error { return e.Err }
 
 // foreign is the process of an attached server.
 type foreign string

@@ -23,6 +23,9 @@ import (
 // hotKey is the key that everybody reads.
 const hotKey = 0
 
+// rebuildBound is how long a rebuild on behalf of many may take: more than any user waits.
+const rebuildBound = 30 * time.Second
+
 type service struct {
 	config Config
 	server *serve.Server
@@ -60,10 +63,10 @@ func newService(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.
 	svc := &service{config: config, server: s, cache: s.Cache("items"), dep: s.Dependency("postgres"), rng: s.Rand("cache")}
 	// Every connection exists before the load: connecting is not what this experiment measures.
 	if svc.pool, err = serve.NewPostgresPool(ctx, s, "postgres", pgURL, serve.PoolOptions{Max: config.Pool, Min: config.Pool}); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
 	if svc.redis, err = serve.NewRedis(s, "redis", redisURL, serve.RedisOptions{PoolSize: 64, ReadTimeout: time.Second, WriteTimeout: time.Second}); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
 	s.Handle("item", "GET /item/{key}", svc.item)
 	return s, nil
@@ -105,8 +108,14 @@ func (s *service) refreshEarly(e entry) bool {
 	if s.config.Strategy != "xfetch" {
 		return false
 	}
-	early := time.Duration(-float64(e.Took) * s.config.Beta * math.Log(1-s.rng.Float64()))
-	return clock.Now()+early >= e.Expires
+	return e.refresh(clock.Now(), s.config.Beta, 1-s.rng.Float64())
+}
+
+// refresh is the decision at the time now, given u, a draw from (0, 1]: it is taken with probability e^(−gap ÷ (β × took)),
+// where the gap is what is left of the entry's life.
+func (e entry) refresh(now time.Duration, beta, u float64) bool {
+	early := -float64(e.Took) * beta * math.Log(u)
+	return early >= float64(e.Expires-now)
 }
 
 // miss gets what the cache does not have, the strategy's way, and says whether this reader rebuilt it.
@@ -116,8 +125,10 @@ func (s *service) miss(ctx context.Context, key int64) (entry, bool, error) {
 		leader := false
 		v, err, _ := s.group.Do(strconv.FormatInt(key, 10), func() (any, error) {
 			leader = true
-			// The leader's departure must not fail those who wait for it.
-			return s.rebuild(context.WithoutCancel(ctx), key)
+			// The leader's departure must not fail those who wait for it; what it began ends in any case.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rebuildBound)
+			defer cancel()
+			return s.rebuild(ctx, key)
 		})
 		if err != nil {
 			return entry{}, false, err

@@ -34,7 +34,10 @@ func (s *service) write(ctx context.Context, key int64, e entry, ttl time.Durati
 	if err != nil {
 		return err
 	}
-	return s.redis.Set(ctx, items.CacheKey(key), raw, ttl).Err()
+	if err := s.redis.Set(ctx, items.CacheKey(key), raw, ttl).Err(); err != nil {
+		return fmt.Errorf("write item %d to the cache: %w", key, err)
+	}
+	return nil
 }
 
 // unlock deletes the lock only if it is still ours: the pattern of https://redis.io/docs/latest/commands/set/#patterns.

@@ -46,12 +46,12 @@ func newService(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.
 			Max: n, Min: min(n, eager), AfterConnect: touch(config.Relations), ConnectTimeout: 30 * time.Second,
 		})
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, s.Close())
 		}
 		svc.borrow = lend(pool)
 	} else {
 		if svc.borrow, err = connect(url); err != nil {
-			return nil, err
+			return nil, errors.Join(err, s.Close())
 		}
 		s.Ready("postgres", func(ctx context.Context) error {
 			return svc.borrow(ctx, func(conn *pgx.Conn) error { return conn.Ping(ctx) })

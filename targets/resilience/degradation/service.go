@@ -44,10 +44,10 @@ func newService(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.
 	s := serve.New(env)
 	svc := &service{config: config, cache: s.Cache("items"), remote: s.Dependency("redis"), db: s.Dependency("postgres")}
 	if svc.pool, err = serve.NewPostgresPool(ctx, s, "postgres", pgURL, serve.PoolOptions{Max: config.Pool, Min: config.Pool}); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
 	if svc.redis, err = serve.NewRedis(s, "redis", redisURL, config.redisOptions()); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
 	if config.FallThrough > 0 {
 		svc.slots = make(chan struct{}, config.FallThrough)
@@ -63,8 +63,9 @@ func newService(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.
 	return s, nil
 }
 
-// redisOptions bound every step of a call by the cache's timeout; a timeout of 0 waits for ever, which go-redis writes as −1. The
-// client's own pool is large enough never to be what a request waits for.
+// redisOptions bound every step of a call by the cache's timeout; a timeout of 0 waits for an answer for ever, which go-redis
+// writes as −1. The client's own pool is large enough never to be what a request waits for, nor to have as many failed dials as
+// it has slots: go-redis then refuses to dial for a second. (A dead server behind the proxy fails no dial: the proxy accepts.)
 func (c Config) redisOptions() serve.RedisOptions {
 	timeout := c.CacheTimeout.D()
 	if timeout == 0 {
@@ -80,7 +81,9 @@ func newBreaker(s *serve.Server, config Config) *gobreaker.CircuitBreaker[string
 		Timeout:     config.BreakerOpen.D(),
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= config.BreakerFailures },
 		// A key that is not in the cache is an answer, not a failure.
-		IsSuccessful:  func(err error) bool { return err == nil || errors.Is(err, redis.Nil) },
+		IsSuccessful: func(err error) bool { return err == nil || errors.Is(err, redis.Nil) },
+		// A user who leaves says nothing about the cache.
+		IsExcluded:    func(err error) bool { return errors.Is(err, context.Canceled) },
 		OnStateChange: func(_ string, _, to gobreaker.State) { state.Set(serve.BreakerState(to.String())) },
 	})
 }
@@ -139,7 +142,9 @@ func (s *service) cached(ctx context.Context, key int64) (string, error) {
 
 // fill puts a value back into the cache; a cache that does not take it is no reason to fail the request.
 func (s *service) fill(ctx context.Context, key int64, body string) {
-	_ = s.redis.Set(ctx, items.CacheKey(key), body, s.config.TTL.D()).Err()
+	_ = s.remote.Do(ctx, func(ctx context.Context) error {
+		return s.redis.Set(ctx, items.CacheKey(key), body, s.config.TTL.D()).Err()
+	})
 }
 
 func (s *service) fallThrough(ctx context.Context, key int64) (string, error) {

@@ -3,6 +3,7 @@ package retry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -58,7 +59,7 @@ func newBackend(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.
 	s := serve.New(env)
 	pool, err := serve.NewPostgresPool(ctx, s, "postgres", url, serve.PoolOptions{Max: config.Slots, Min: config.Slots})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
 	b := &backend{pool: pool, jobs: make(chan *job, config.Queue), dep: s.Dependency("postgres")}
 	for n := range config.Slots {

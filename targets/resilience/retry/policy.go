@@ -16,11 +16,11 @@ func (c Config) wait(n int, rng *rand.Rand) time.Duration {
 		return 0
 	}
 	ceiling := c.Cap.D()
-	if n < 30 {
-		ceiling = min(ceiling, c.Base.D()<<n)
+	if base := c.Base.D(); n < 63 && base <= ceiling>>n { // then base<<n is at most the cap, and does not overflow
+		ceiling = base << n
 	}
 	if c.Policy == "full_jitter" {
-		return time.Duration(rng.Int64N(int64(ceiling) + 1))
+		return time.Duration(rng.Uint64N(uint64(ceiling) + 1))
 	}
 	return ceiling
 }

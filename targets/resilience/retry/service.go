@@ -15,8 +15,8 @@ import (
 	"shakedown/targets/serve"
 )
 
-// errTurnedAway is the dependency's 503: it did no work.
-var errTurnedAway = errors.New("the dependency turned the call away")
+// errTurnedAway is the dependency's 503: it did no work. What is left of the request then was refused, and did not fail.
+var errTurnedAway = fmt.Errorf("%w by the dependency", serve.ErrRefused)
 
 type service struct {
 	config  Config
@@ -49,9 +49,11 @@ func newService(_ context.Context, env bench.Env, raw json.RawMessage) (bench.Se
 	if config.Policy == "breaker" {
 		state := s.Breaker("backend")
 		svc.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-			Name:          "backend",
-			Timeout:       config.BreakerOpen.D(),
-			ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= config.BreakerFailures },
+			Name:        "backend",
+			Timeout:     config.BreakerOpen.D(),
+			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= config.BreakerFailures },
+			// A user who leaves says nothing about the dependency.
+			IsExcluded:    func(err error) bool { return errors.Is(err, context.Canceled) },
 			OnStateChange: func(_ string, _, to gobreaker.State) { state.Set(serve.BreakerState(to.String())) },
 		})
 	}
@@ -72,18 +74,21 @@ func newClient(s *serve.Server) *http.Client {
 }
 
 func (s *service) order(ctx context.Context, r *http.Request) (serve.Answer, error) {
+	key, err := serve.Key(r)
+	if err != nil {
+		return serve.Answer{}, err
+	}
 	s.budget.earn()
-	var err error
 	for n := range s.config.Attempts {
 		if n > 0 {
 			if s.config.Policy == "budget" && !s.budget.spend() {
 				break
 			}
-			if sleep(ctx, s.config.wait(n-1, s.rng)) != nil {
-				return serve.Answer{}, ctx.Err()
+			if err := sleep(ctx, s.config.wait(n-1, s.rng)); err != nil {
+				return serve.Answer{}, err
 			}
 		}
-		if err = s.attempt(ctx, r.PathValue("key")); err == nil {
+		if err = s.attempt(ctx, key); err == nil {
 			return serve.Answer{Flags: retried(n)}, nil
 		}
 		if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
@@ -100,7 +105,7 @@ func retried(n int) bench.Flags {
 	return 0
 }
 
-func (s *service) attempt(ctx context.Context, key string) error {
+func (s *service) attempt(ctx context.Context, key int64) error {
 	if s.breaker == nil {
 		return s.call(ctx, key)
 	}
@@ -108,11 +113,11 @@ func (s *service) attempt(ctx context.Context, key string) error {
 	return err
 }
 
-func (s *service) call(ctx context.Context, key string) error {
+func (s *service) call(ctx context.Context, key int64) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout.D())
 	defer cancel()
 	return s.dep.Do(ctx, func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/work/"+key, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/work/%d", s.url, key), nil)
 		if err != nil {
 			return err
 		}
