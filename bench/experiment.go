@@ -3,6 +3,7 @@ package bench
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"shakedown/chaos"
 	"shakedown/internal/units"
@@ -131,7 +132,12 @@ type Column struct {
 	Title string `json:"title"` // "rebuilds per expiry"
 	Unit  string `json:"unit,omitempty"`
 	Of    Query  `json:"of"` // its Variant and Level are left empty: the row says them
+	// Levels that the column is shown at; nil means all.
+	Levels []string `json:"levels,omitempty"`
 }
+
+// At says whether the column is shown at a level.
+func (c Column) At(level string) bool { return c.Levels == nil || slices.Contains(c.Levels, level) }
 
 // A Sweep asks, at every level, for the variant with the smallest X whose value of Of satisfies the bound.
 type Sweep struct {

@@ -39,6 +39,11 @@ func experiment() Experiment {
 				Faults: chaos.Faults{&chaos.Blackhole{Link: "service→redis"}, &chaos.Latency{Link: "service→redis", Delay: units.Millisecond}},
 			},
 		},
+		Columns: []Column{
+			{Title: "a", Of: Query{Metric: "goodput"}, Levels: []string{"low", "long"}},
+			{Title: "b", Of: Query{Metric: "goodput"}, Levels: []string{"long"}},
+			{Title: "c", Of: Query{Metric: "goodput"}},
+		},
 		Checks: []Check{{Claim: "cache/aside#1", Text: "it is fast", Of: Query{Variant: "other", Level: "low", Metric: "goodput"}, Rel: AtLeast, Bound: 0.9}},
 	}
 }
@@ -74,6 +79,9 @@ func TestQuickenLeavesOutWhatIsFull(t *testing.T) {
 	e.Quicken()
 	if got := e.VariantNames(); !slices.Equal(got, []string{"control", "other"}) {
 		t.Errorf("variants: %v", got)
+	}
+	if len(e.Columns) != 2 || !slices.Equal(e.Columns[0].Levels, []string{"low"}) || !e.Columns[1].At("low") || e.Columns[0].At("closed") {
+		t.Errorf("columns: %+v", e.Columns)
 	}
 	if len(e.Levels) != 2 || e.Phases[1].For != units.Second || e.Phases[0].For != units.Second {
 		t.Errorf("levels %d, phases %v and %v", len(e.Levels), e.Phases[0].For, e.Phases[1].For)
@@ -164,6 +172,7 @@ func TestAnExperimentSaysWhatIsWrong(t *testing.T) {
 		"1 to 100000 users":         func(e *Experiment) { e.Phases[0].Closed = &Closed{} },
 		"faults[0] (blackhole)":     func(e *Experiment) { e.Phases[1].Faults = chaos.Faults{&chaos.Blackhole{}} },
 		"must read family/pattern#": func(e *Experiment) { e.Checks[0].Claim = "x" },
+		`no level "nope"`:           func(e *Experiment) { e.Columns[0].Levels = []string{"nope"} },
 		"text: is empty":            func(e *Experiment) { e.Checks[0].Text = "" },
 		"of.metric: is empty":       func(e *Experiment) { e.Checks[0].Of.Metric = "" },
 		"band:":                     func(e *Experiment) { e.Checks[0].Rel = Equal },

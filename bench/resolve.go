@@ -26,10 +26,21 @@ func (e Experiment) Clone() (Experiment, error) {
 func (e *Experiment) Quicken() {
 	e.Variants = slices.DeleteFunc(e.Variants, func(v Variant) bool { return v.Full })
 	e.Levels = slices.DeleteFunc(e.Levels, func(l Level) bool { return l.Full })
+	e.Columns = slices.DeleteFunc(e.Columns, func(c Column) bool {
+		return c.Levels != nil && !slices.ContainsFunc(c.Levels, e.has)
+	})
+	for i, c := range e.Columns {
+		e.Columns[i].Levels = slices.DeleteFunc(c.Levels, func(name string) bool { return !e.has(name) })
+	}
 	quickenPhases(e.Phases)
 	for _, l := range e.Levels {
 		quickenPhases(l.Phases)
 	}
+}
+
+func (e *Experiment) has(level string) bool {
+	_, ok := e.Level(level)
+	return ok
 }
 
 func quickenPhases(phases []Phase) {

@@ -56,6 +56,13 @@ func (e Experiment) Validate() error {
 	if len(e.Levels) > 0 && e.Factor == "" {
 		fail("factor: levels need the name of what they vary")
 	}
+	for _, c := range e.Columns {
+		for _, l := range c.Levels {
+			if !slices.Contains(levels, l) {
+				fail("columns[%s].levels: there is no level %q", c.Title, l)
+			}
+		}
+	}
 	errs = append(errs, e.validateLevels()...)
 	for i, c := range e.Checks {
 		if err := c.validate(); err != nil {

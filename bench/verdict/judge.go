@@ -209,6 +209,10 @@ func (j *judge) table() []Cell {
 			}
 			row := Cell{Variant: v.Name, Level: l.Name, Values: []Estimate{}, Valid: t.valid, Void: t.void}
 			for _, c := range j.run.Experiment.Columns {
+				if !c.At(l.Name) {
+					row.Values = append(row.Values, Estimate{Missing: true})
+					continue
+				}
 				_, data := j.repeats(inCell(c.Of, at))
 				row.Values = append(row.Values, estimate(data, arithmetic, j.run.Seed))
 			}

@@ -68,16 +68,19 @@ var size = bench.Experiment{
 	Phases:   sweep(),
 	Columns: slices.Concat(goodputs(), []bench.Column{
 		{Title: "p99 at the top rate", Unit: "ms", Of: bench.Query{Phase: top(), Metric: "response_ms", Stat: "p99"}},
-		{Title: "p50", Unit: "ms", Of: bench.Query{Phase: "load", Metric: "response_ms", Stat: "p50"}},
-		{Title: "query, mean", Unit: "ms", Of: query()},
-		{Title: "answers", Unit: "/s", Of: bench.Query{Phase: "load", Metric: "completed_per_s"}},
+		{Title: "p50", Unit: "ms", Of: bench.Query{Phase: "load", Metric: "response_ms", Stat: "p50"}, Levels: []string{"locked", "tiny"}},
+		{Title: "answers", Unit: "/s", Of: bench.Query{Phase: "load", Metric: "completed_per_s"}, Levels: []string{"locked"}},
+		{Title: "query, mean", Unit: "ms", Of: query(), Levels: []string{"tiny"}},
 		{Title: "answers to 10 users", Unit: "/s", Of: bench.Query{Phase: "10-users", Metric: "completed_per_s"}},
 		{Title: "to 90", Unit: "/s", Of: bench.Query{Phase: "90-users", Metric: "completed_per_s"}},
 		{Title: "to 150", Unit: "/s", Of: bench.Query{Phase: "150-users", Metric: "completed_per_s"}},
-		{Title: "memory per connection", Unit: "B", Of: series(`shakedown_postgres_backend_private_bytes{stat="mean"}`, "last")},
-		{Title: "waiting for a connection, at most", Of: series("shakedown_pool_waiting", "max")},
-		{Title: "backends working, mean", Of: series(`shakedown_postgres_backends{state="active"}`, "mean")},
-		{Title: "waiting for a lock, mean", Of: series(`shakedown_postgres_backends_waiting{wait_event_type="Lock"}`, "mean")},
+		{Title: "refused of 150", Unit: "share", Of: bench.Query{Phase: "150-users", Metric: "refused"}},
+		{
+			Title: "memory per connection", Unit: "B", Of: series(`shakedown_postgres_backend_private_bytes{stat="mean"}`, "last"),
+			Levels: []string{"fresh", "touched"},
+		},
+		{Title: "waiting for a connection, at most", Of: series("shakedown_pool_waiting", "max"), Levels: loaded()},
+		{Title: "waiting for a lock, mean", Of: series(`shakedown_postgres_backends_waiting{wait_event_type="Lock"}`, "mean"), Levels: loaded()},
 	}),
 	Sweeps: []bench.Sweep{{
 		Title: "smallest pool with 99 % of the top rate within the SLO", Unit: "connections",
@@ -111,6 +114,9 @@ var size = bench.Experiment{
 		doubling("locked", "the rows are the bottleneck", "load"),
 	},
 }
+
+// loaded are the levels at which something may have to wait.
+func loaded() []string { return []string{"near", "rtt-2ms", "rtt-10ms", "locked"} }
 
 func pooled(n int) bench.Variant {
 	return bench.Variant{Name: fmt.Sprintf("pool-%d", n), About: fmt.Sprintf("%d connections", n), Config: Config{Pool: n}, X: float64(n)}
