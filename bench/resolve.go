@@ -26,12 +26,7 @@ func (e Experiment) Clone() (Experiment, error) {
 func (e *Experiment) Quicken() {
 	e.Variants = slices.DeleteFunc(e.Variants, func(v Variant) bool { return v.Full })
 	e.Levels = slices.DeleteFunc(e.Levels, func(l Level) bool { return l.Full })
-	e.Columns = slices.DeleteFunc(e.Columns, func(c Column) bool {
-		return c.Levels != nil && !slices.ContainsFunc(c.Levels, e.has)
-	})
-	for i, c := range e.Columns {
-		e.Columns[i].Levels = slices.DeleteFunc(c.Levels, func(name string) bool { return !e.has(name) })
-	}
+	e.prune()
 	quickenPhases(e.Phases)
 	for _, l := range e.Levels {
 		quickenPhases(l.Phases)
@@ -62,7 +57,29 @@ func (e *Experiment) Only(names []string) error {
 	e.Variants = slices.DeleteFunc(e.Variants, func(v Variant) bool {
 		return v.Name != control && !slices.Contains(names, v.Name)
 	})
+	some := len(e.Levels) > 0
+	if e.prune(); some && len(e.Levels) == 0 {
+		return fmt.Errorf("%s: at no level does any of %s run", e.Name, strings.Join(e.VariantNames(), ", "))
+	}
 	return nil
+}
+
+// prune leaves out of the levels the variants that are no longer there, then the levels at which nothing would run, and then the
+// columns of those: an empty list must not come to mean all.
+func (e *Experiment) prune() {
+	for i := range e.Levels {
+		e.Levels[i].Variants = slices.DeleteFunc(e.Levels[i].Variants, func(name string) bool {
+			_, ok := e.Variant(name)
+			return !ok
+		})
+	}
+	e.Levels = slices.DeleteFunc(e.Levels, func(l Level) bool { return l.Variants != nil && len(l.Variants) == 0 })
+	e.Columns = slices.DeleteFunc(e.Columns, func(c Column) bool {
+		return c.Levels != nil && !slices.ContainsFunc(c.Levels, e.has)
+	})
+	for i, c := range e.Columns {
+		e.Columns[i].Levels = slices.DeleteFunc(c.Levels, func(name string) bool { return !e.has(name) })
+	}
 }
 
 // Set sets a configuration field, "ttl", in every variant (and backend) that has it, or, as "VARIANT.ttl", in one variant.

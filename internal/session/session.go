@@ -53,6 +53,9 @@ func Prepare(r Request, now time.Time) ([]Job, error) {
 		if err != nil {
 			return nil, &run.InputError{Err: err}
 		}
+		if slices.ContainsFunc(jobs, func(j Job) bool { return j.Experiment.Name == job.Experiment.Name }) {
+			return nil, bad("%s is to be run twice, which would be recorded in one place; run it with --repeats, or one after the other", job.Experiment.Name)
+		}
 		jobs = append(jobs, job)
 	}
 	if err := attach(jobs, r); err != nil {
@@ -73,6 +76,9 @@ func prepare(r Request, name string) (Job, error) {
 		return Job{}, err
 	}
 	if experiment, err = experiment.Clone(); err != nil {
+		return Job{}, err
+	}
+	if err := Check(pattern, experiment); err != nil {
 		return Job{}, err
 	}
 	if r.Quick {
@@ -96,7 +102,7 @@ func prepare(r Request, name string) (Job, error) {
 	if err != nil {
 		return Job{}, err
 	}
-	return Job{Name: name, Pattern: pattern, Experiment: experiment, Claims: claims}, Check(pattern, experiment)
+	return Job{Name: name, Pattern: pattern, Experiment: experiment, Claims: claims}, checkBuild(pattern, experiment)
 }
 
 // find is an experiment of the catalog, or one in a file.
@@ -115,8 +121,17 @@ func find(name string) (bench.Pattern, bench.Experiment, error) {
 	return p, e, nil
 }
 
-// Check finds whatever can be found wrong with an experiment without starting anything.
+// Check finds whatever can be found wrong with a whole experiment without starting anything.
 func Check(p bench.Pattern, e bench.Experiment) error {
+	if err := checkBuild(p, e); err != nil {
+		return err
+	}
+	return oneLine(e.Name, errors.Join(checkQueries(e)...))
+}
+
+// checkBuild looks at what is run. It holds for a part of an experiment too, whose checks may name variants and levels that
+// --quick or --variant left out: their verdict is unknown then.
+func checkBuild(p bench.Pattern, e bench.Experiment) error {
 	if err := e.Validate(); err != nil {
 		return oneLine(e.Name, err)
 	}
@@ -146,12 +161,10 @@ func Check(p bench.Pattern, e bench.Experiment) error {
 			errs = append(errs, fmt.Errorf("backend %s: %w", b.Role, err))
 		}
 	}
-	errs = append(errs, checkQueries(e)...)
 	return oneLine(e.Name, errors.Join(errs...))
 }
 
-// checkQueries makes sure that every number that is asked for is one that can be measured. Checks may name variants and levels
-// that --quick or --variant left out: their verdict is unknown then.
+// checkQueries makes sure that every number that is asked for is one that can be measured.
 func checkQueries(e bench.Experiment) []error {
 	var errs []error
 	ask := func(at string, q bench.Query) {
@@ -166,21 +179,12 @@ func checkQueries(e bench.Experiment) []error {
 		ask("sweep "+s.Title, s.Of)
 	}
 	for _, c := range e.Checks {
-		if leftOut(e, c.Of) || c.Versus != nil && leftOut(e, *c.Versus) {
-			continue
-		}
 		ask("check of "+c.Claim, c.Of)
 		if c.Versus != nil {
 			ask("check of "+c.Claim, *c.Versus)
 		}
 	}
 	return errs
-}
-
-func leftOut(e bench.Experiment, q bench.Query) bool {
-	_, variant := e.Variant(q.Variant)
-	_, level := e.Level(q.Level)
-	return !variant && q.Variant != "" || !level
 }
 
 func fieldsOf(p bench.Pattern) func(role string) []string {
