@@ -1,8 +1,12 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/spf13/cobra"
 
+	"shakedown/bench/run"
 	"shakedown/chaos/proxy/api"
 )
 
@@ -22,7 +26,12 @@ Prints one line, {"control":"http://127.0.0.1:PORT","token":"…"}; every call n
 The token is $SHAKEDOWN_CHAOS_TOKEN when that is set.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return api.Run(cmd.Context(), cmd.OutOrStdout(), o)
+			err := api.Run(cmd.Context(), cmd.OutOrStdout(), o)
+			var listen *api.ListenError
+			if errors.As(err, &listen) {
+				return &run.InputError{Err: fmt.Errorf("--listen: %w", err)}
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:0", "loopback `address` of the control API")

@@ -22,8 +22,16 @@ type Options struct {
 	Token  string // empty means $SHAKEDOWN_CHAOS_TOKEN, or else a random one
 }
 
+// ListenError says that the address given in Options cannot be listened on.
+type ListenError struct{ Err error }
+
+func (e *ListenError) Error() string { return "control API: " + e.Err.Error() }
+
+// Unwrap is why not.
+func (e *ListenError) Unwrap() error { return e.Err }
+
 // Run is the proxy process: it listens, prints one line of JSON, a Hello, to stdout, and serves until ctx is done.
-// Every link and connection has ended when it returns.
+// Every link and connection has ended when it returns. A *ListenError is about o.Listen.
 func Run(ctx context.Context, stdout io.Writer, o Options) (err error) {
 	if o.Listen == "" {
 		o.Listen = "127.0.0.1:0"
@@ -35,7 +43,7 @@ func Run(ctx context.Context, stdout io.Writer, o Options) (err error) {
 		o.Token = rand.Text()
 	}
 	if !loopbackHost(o.Listen) {
-		return fmt.Errorf("the control API listens on loopback only, not on %q", o.Listen)
+		return &ListenError{fmt.Errorf("it listens on loopback only, not on %q", o.Listen)}
 	}
 	p, err := proxy.New()
 	if err != nil {
@@ -48,7 +56,7 @@ func Run(ctx context.Context, stdout io.Writer, o Options) (err error) {
 	}
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Listen)
 	if err != nil {
-		return fmt.Errorf("control API: %w", err)
+		return &ListenError{err}
 	}
 	hello := Hello{Control: "http://" + ln.Addr().String(), Token: o.Token}
 	if err := json.NewEncoder(stdout).Encode(hello); err != nil {
