@@ -37,9 +37,8 @@ func seed(ctx context.Context, env bench.Env, _ json.RawMessage) error {
 // A worker finishes what it took up, and takes up what is next in the queue, whether or not the caller still waits:
 // the caller's departure is not seen in the queue, which is what lets useless work displace useful work.
 type backend struct {
-	pool *serve.Pool
 	jobs chan *job
-	dep  *serve.Dependency
+	call func(ctx context.Context, key int64) error // what a worker does for one job
 }
 
 type job struct {
@@ -61,7 +60,7 @@ func newBackend(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	b := &backend{pool: pool, jobs: make(chan *job, config.Queue), dep: s.Dependency("postgres")}
+	b := &backend{jobs: make(chan *job, config.Queue), call: query(pool, s.Dependency("postgres"))}
 	for n := range config.Slots {
 		s.Go(fmt.Sprintf("worker %d", n), b.work)
 	}
@@ -92,16 +91,18 @@ func (b *backend) work(ctx context.Context) error {
 	for {
 		select {
 		case j := <-b.jobs:
-			j.done <- b.query(ctx, j.key)
+			j.done <- b.call(ctx, j.key)
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-func (b *backend) query(ctx context.Context, key int64) error {
-	return b.dep.Do(ctx, func(ctx context.Context) error {
-		var body string
-		return b.pool.QueryRow(ctx, `select body from shakedown_work where id = $1`, key).Scan(&body)
-	})
+func query(pool *serve.Pool, dep *serve.Dependency) func(context.Context, int64) error {
+	return func(ctx context.Context, key int64) error {
+		return dep.Do(ctx, func(ctx context.Context) error {
+			var body string
+			return pool.QueryRow(ctx, `select body from shakedown_work where id = $1`, key).Scan(&body)
+		})
+	}
 }

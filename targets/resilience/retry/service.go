@@ -20,6 +20,7 @@ var errTurnedAway = fmt.Errorf("%w by the dependency", serve.ErrRefused)
 
 type service struct {
 	config  Config
+	server  *serve.Server
 	url     string
 	client  *http.Client
 	dep     *serve.Dependency
@@ -29,6 +30,14 @@ type service struct {
 }
 
 func newService(_ context.Context, env bench.Env, raw json.RawMessage) (bench.Service, error) {
+	svc, err := open(env, raw)
+	if err != nil {
+		return nil, err
+	}
+	return svc.server, nil
+}
+
+func open(env bench.Env, raw json.RawMessage) (*service, error) {
 	config, err := serve.Decode[Config](raw)
 	if err != nil {
 		return nil, err
@@ -40,6 +49,7 @@ func newService(_ context.Context, env bench.Env, raw json.RawMessage) (bench.Se
 	s := serve.New(env)
 	svc := &service{
 		config: config,
+		server: s,
 		url:    url,
 		client: newClient(s),
 		dep:    s.Dependency("backend"),
@@ -59,7 +69,7 @@ func newService(_ context.Context, env bench.Env, raw json.RawMessage) (bench.Se
 	}
 	s.Ready("backend", serve.AnswersReady(url))
 	s.Handle("order", "GET /order/{key}", svc.order)
-	return s, nil
+	return svc, nil
 }
 
 // newClient keeps every connection it has made: the cost of connecting again after a time-out is part of the experiment,
