@@ -26,11 +26,11 @@ var size = bench.Experiment{
 	Engines: []bench.EngineSpec{{Name: "postgres", Settings: map[string]string{"max_connections": "100", "max_locks_per_transaction": "256", "synchronous_commit": "off"}}},
 	Variants: []bench.Variant{
 		{Name: "no-pool", About: "connects for every request", Config: Config{}},
-		pooled(1), pooled(2),
+		pooled(1), full(pooled(2)),
 		{Name: "formula", About: "cores × 2 + 1 connections", Config: Config{Formula: true}},
 		pooled(10), pooled(20), full(pooled(50)),
 		{Name: "pool-150", About: "more than max_connections", Config: Config{Pool: 150}, X: 150},
-		{Name: "unlimited", About: "a new connection whenever none is free", Config: Config{Pool: 10_000}},
+		full(bench.Variant{Name: "unlimited", About: "a new connection whenever none is free", Config: Config{Pool: 10_000}}),
 	},
 	Factor: "setting",
 	Levels: []bench.Level{

@@ -31,6 +31,14 @@ type service struct {
 }
 
 func newService(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.Service, error) {
+	svc, err := open(ctx, env, raw)
+	if err != nil {
+		return nil, err
+	}
+	return svc.server, nil
+}
+
+func open(ctx context.Context, env bench.Env, raw json.RawMessage) (*service, error) {
 	config, err := serve.Decode[Config](raw)
 	if err != nil {
 		return nil, err
@@ -60,7 +68,7 @@ func newService(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.
 	s.Handle("transfer", "GET /transfer/{key}", svc.transfer)
 	s.Handle("hot", "GET /hot/{key}", svc.hot)
 	s.Handle("ping", "GET /ping/{key}", svc.ping)
-	return s, nil
+	return svc, nil
 }
 
 // lend borrows a connection of the pool for each use.

@@ -13,6 +13,7 @@ import (
 type local struct {
 	most    int
 	keepFor time.Duration
+	now     func() time.Duration
 
 	mu    sync.Mutex
 	order *list.List // of *copied, most recently used first
@@ -26,13 +27,13 @@ type copied struct {
 }
 
 func newLocal(most int, keepFor time.Duration) *local {
-	return &local{most: most, keepFor: keepFor, order: list.New(), byKey: make(map[int64]*list.Element, most)}
+	return &local{most: most, keepFor: keepFor, now: clock.Now, order: list.New(), byKey: make(map[int64]*list.Element, most)}
 }
 
 func (l *local) put(key int64, body string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := &copied{key: key, body: body, readAt: clock.Now()}
+	c := &copied{key: key, body: body, readAt: l.now()}
 	if e, ok := l.byKey[key]; ok {
 		e.Value = c
 		l.order.MoveToFront(e)
@@ -55,7 +56,7 @@ func (l *local) get(key int64) (body string, age time.Duration, ok bool) {
 		return "", 0, false
 	}
 	c := e.Value.(*copied)
-	if age = clock.Now() - c.readAt; age > l.keepFor {
+	if age = l.now() - c.readAt; age > l.keepFor {
 		l.order.Remove(e)
 		delete(l.byKey, key)
 		return "", 0, false

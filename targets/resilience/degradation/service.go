@@ -18,6 +18,7 @@ import (
 
 type service struct {
 	config  Config
+	server  *serve.Server
 	redis   *redis.Client
 	pool    *serve.Pool
 	cache   *serve.Cache
@@ -29,6 +30,14 @@ type service struct {
 }
 
 func newService(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.Service, error) {
+	svc, err := open(ctx, env, raw)
+	if err != nil {
+		return nil, err
+	}
+	return svc.server, nil
+}
+
+func open(ctx context.Context, env bench.Env, raw json.RawMessage) (*service, error) {
 	config, err := serve.Decode[Config](raw)
 	if err != nil {
 		return nil, err
@@ -42,7 +51,7 @@ func newService(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.
 		return nil, err
 	}
 	s := serve.New(env)
-	svc := &service{config: config, cache: s.Cache("items"), remote: s.Dependency("redis"), db: s.Dependency("postgres")}
+	svc := &service{config: config, server: s, cache: s.Cache("items"), remote: s.Dependency("redis"), db: s.Dependency("postgres")}
 	if svc.pool, err = serve.NewPostgresPool(ctx, s, "postgres", pgURL, serve.PoolOptions{Max: config.Pool, Min: config.Pool}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -60,7 +69,7 @@ func newService(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.
 	}
 	s.Handle("item", "GET /item/{key}", svc.item)
 	s.Handle("account", "GET /account/{key}", svc.account)
-	return s, nil
+	return svc, nil
 }
 
 // redisOptions bound every step of a call by the cache's timeout; a timeout of 0 waits for an answer for ever, which go-redis

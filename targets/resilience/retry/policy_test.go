@@ -115,11 +115,13 @@ func TestABudgetBoundsRetriesByItsShareOfFirstAttempts(t *testing.T) {
 
 func TestABudgetIsSpentToItsLastToken(t *testing.T) {
 	b := newBudget(0.5, 2)
-	got := []bool{b.spend(), b.spend(), b.spend()}
-	b.earn()
-	got = append(got, b.spend()) // half a token
-	b.earn()
-	got = append(got, b.spend())
+	var got [5]bool
+	for i := range got {
+		if i >= 3 {
+			b.earn() // half a token
+		}
+		got[i] = b.spend()
+	}
 	for i, want := range []bool{true, true, false, false, true} {
 		if got[i] != want {
 			t.Errorf("the answers are %v; number %d should be %t", got, i, want)
