@@ -47,6 +47,14 @@ type entry struct {
 }
 
 func newService(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.Service, error) {
+	svc, err := open(ctx, env, raw)
+	if err != nil {
+		return nil, err
+	}
+	return svc.server, nil
+}
+
+func open(ctx context.Context, env bench.Env, raw json.RawMessage) (*service, error) {
 	config, err := serve.Decode[Config](raw)
 	if err != nil {
 		return nil, err
@@ -69,7 +77,7 @@ func newService(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.
 		return nil, errors.Join(err, s.Close())
 	}
 	s.Handle("item", "GET /item/{key}", svc.item)
-	return s, nil
+	return svc, nil
 }
 
 func (s *service) item(ctx context.Context, r *http.Request) (serve.Answer, error) {

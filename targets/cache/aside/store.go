@@ -73,9 +73,14 @@ func (s *service) acquire(ctx context.Context, lock, token string) (bool, error)
 	return err == nil, err
 }
 
+// release gives the lock up, also for a user who has left. A lock that cannot be given up ends with its time to live.
+func (s *service) release(ctx context.Context, lock, token string) {
+	_ = unlock.Run(context.WithoutCancel(ctx), s.redis, []string{lock}, token).Err()
+}
+
 // rebuildLocked rebuilds under the lock, unless somebody filled the cache between our miss and our lock.
 func (s *service) rebuildLocked(ctx context.Context, key int64, lock, token string) (entry, bool, error) {
-	defer func() { _ = unlock.Run(context.WithoutCancel(ctx), s.redis, []string{lock}, token).Err() }()
+	defer s.release(ctx, lock, token)
 	if e, err := s.read(ctx, key); !errors.Is(err, redis.Nil) {
 		return e, false, err
 	}
