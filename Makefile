@@ -29,6 +29,11 @@ test: setup build ## run every test
 race: setup build ## run every test under the race detector
 	go test -count=1 -race -timeout 30m $(TESTFLAGS) ./...
 
+KILLS ?= 50
+.PHONY: kill-test
+kill-test: setup ## kill -9 runs at KILLS random moments (50), and look for what is left
+	SHAKEDOWN_KILLS=$(KILLS) go test -count=1 -timeout 60m -run TestKillingARunLeavesNothing -v ./cmd/shakedown
+
 .PHONY: check
 check: setup build lint race stale ## everything that must be clean before a commit
 
