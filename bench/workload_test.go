@@ -2,6 +2,7 @@ package bench
 
 import (
 	"math"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -94,7 +95,7 @@ func TestZipfDrawsByItsLaw(t *testing.T) {
 func TestSequentialAndFixedKeys(t *testing.T) {
 	s := stream(t, workload(Op{Name: "s", Path: "/x/{key}/y", Keys: Keys{Dist: "sequential", From: 5, N: 3}}), 1)
 	for i, want := range []string{"/x/5/y", "/x/6/y", "/x/7/y", "/x/5/y"} {
-		if got := s.Next(uint64(i)); got.Path != want || got.Method != "GET" {
+		if got := s.Next(uint64(i)); got.Path != want || got.Method != http.MethodGet {
 			t.Errorf("arrival %d: %s %s, want GET %s", i, got.Method, got.Path, want)
 		}
 	}

@@ -21,8 +21,8 @@ var kinds = []func() Fault{
 // Kinds are the names of every fault, in the order of the registry.
 func Kinds() []string {
 	names := make([]string, 0, len(kinds))
-	for _, make := range kinds {
-		names = append(names, make().Kind())
+	for _, newFault := range kinds {
+		names = append(names, newFault().Kind())
 	}
 	return names
 }

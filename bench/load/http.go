@@ -116,7 +116,7 @@ func (c *HTTPClient) Do(ctx context.Context, seq uint64, r bench.Request, timeou
 	if err != nil {
 		return Answer{Outcome: bench.Failed}
 	}
-	resp, err := c.transport.RoundTrip(req)
+	resp, err := c.transport.RoundTrip(req) //nolint:bodyclose // discard closes it
 	if err != nil {
 		return Answer{Outcome: t.outcome(err)}
 	}
@@ -183,8 +183,10 @@ var buffers = sync.Pool{New: func() any { return new([8 << 10]byte) }}
 func discard(body io.ReadCloser) (err error) {
 	buf := buffers.Get().(*[8 << 10]byte)
 	defer buffers.Put(buf)
-	for n, m := 0, 0; err == nil && n <= maxBody; n += m {
+	for n := 0; err == nil && n <= maxBody; {
+		var m int
 		m, err = body.Read(buf[:])
+		n += m
 	}
 	_ = body.Close() // what it says about the connection is net/http's to know
 	if errors.Is(err, io.EOF) {

@@ -21,7 +21,8 @@ func hand(change func(*record.Data)) *measure.Trial {
 	e := synth.Outage()
 	e.Workload.Ops = append(e.Workload.Ops, bench.Op{Name: "put", Path: "/put", SLO: 1e9})
 	d := record.Data{Trial: record.Trial{Phases: []record.PhaseSpan{
-		{Name: "a", Start: 0, End: 10 * second}, {Name: "b", Start: 10 * second, End: 20 * second, Judged: true},
+		{Name: "a", Start: 0, End: 10 * second},
+		{Name: "b", Start: 10 * second, End: 20 * second, Judged: true},
 		{Name: "c", Start: 20 * second, End: 30 * second, Judged: true},
 	}}}
 	change(&d)
@@ -246,7 +247,7 @@ func TestRecoveryAndDetection(t *testing.T) {
 			}
 		})
 	}
-	recover := bench.Query{Phase: "b", Metric: "recover_s", Name: "a"}
+	recovery := bench.Query{Phase: "b", Metric: "recover_s", Name: "a"}
 	detect := bench.Query{Phase: "b", Metric: "detect_s", Name: "a"}
 	value := func(name string, tr *measure.Trial, q bench.Query, want float64, censored bool) {
 		t.Helper()
@@ -255,17 +256,17 @@ func TestRecoveryAndDetection(t *testing.T) {
 		}
 	}
 	during := trial(func(at float64) bool { return at >= 13 && at < 19 })
-	value("back at once", during, recover, 0, false)
+	value("back at once", during, recovery, 0, false)
 	value("felt after 2 s", during, detect, 2, false)
-	value("back after 4 s", trial(func(at float64) bool { return at >= 11 && at < 23 }), recover, 4, false)
+	value("back after 4 s", trial(func(at float64) bool { return at >= 11 && at < 23 }), recovery, 4, false)
 	value("a lucky second half is no recovery",
-		trial(func(at float64) bool { return at >= 11 && at < 25 && (at < 20 || at >= 20.5) }), recover, 6, false)
-	value("never back", trial(func(at float64) bool { return at >= 11 }), recover, 11, true)
+		trial(func(at float64) bool { return at >= 11 && at < 25 && (at < 20 || at >= 20.5) }), recovery, 6, false)
+	value("never back", trial(func(at float64) bool { return at >= 11 }), recovery, 11, true)
 	fine := trial(func(float64) bool { return false })
-	value("never down", fine, recover, 0, false)
+	value("never down", fine, recovery, 0, false)
 	refuse(t, fine, detect, "never dropped")
 	dead := trial(func(float64) bool { return true })
-	refuse(t, dead, recover, "had no goodput")
+	refuse(t, dead, recovery, "had no goodput")
 	refuse(t, dead, detect, "had no goodput")
 }
 

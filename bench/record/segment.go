@@ -78,9 +78,9 @@ func (w *segmentWriter) append(count int, raw []byte) error {
 	if w.err != nil {
 		return w.err
 	}
-	b := append(w.buf[:0], make([]byte, headerLen)...)
-	b = w.enc.EncodeAll(raw, b)
-	w.buf = b
+	w.buf = append(w.buf[:0], make([]byte, headerLen)...)
+	w.buf = w.enc.EncodeAll(raw, w.buf)
+	b := w.buf
 	payload := b[headerLen:]
 	binary.LittleEndian.PutUint32(b[0:], uint32(count))
 	binary.LittleEndian.PutUint32(b[4:], uint32(len(raw)))

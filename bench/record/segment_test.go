@@ -120,7 +120,8 @@ func TestAFileCutAnywhereLosesOnlyItsTornSegment(t *testing.T) {
 	second := encodeSamples(t, all[:30], all[30:60])
 	whole := encodeSamples(t, all[:30], all[30:60], all[60:])
 	for cut := range whole {
-		want, clean := 0, false
+		var want int
+		var clean bool
 		switch {
 		case cut >= len(second):
 			want, clean = 60, cut == len(second)

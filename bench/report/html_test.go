@@ -198,7 +198,7 @@ func TestTheFirstRepeatThatMayBeJudgedIsCharted(t *testing.T) {
 	again := trials[0]
 	again.Index, again.Repeat = 7, 1
 	trials[0].Void = []string{"lag"}
-	in.Result.Trials = append(trials, again)
+	in.Result.Trials = append(in.Result.Trials, again)
 	var asked []int
 	load := in.Load
 	in.Load = func(i int) (record.Data, error) {

@@ -106,12 +106,17 @@ func tailOf(p *proc.Process) string {
 }
 
 func (i *instance) current() (*proc.Process, error) {
+	if p := i.running(); p != nil {
+		return p, nil
+	}
+	return nil, fmt.Errorf("%s was never started", i.Name())
+}
+
+// running is the process that was started last, or nil.
+func (i *instance) running() *proc.Process {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.process == nil {
-		return nil, fmt.Errorf("%s was never started", i.Name())
-	}
-	return i.process, nil
+	return i.process
 }
 
 // Kill ends it with SIGKILL.
@@ -151,11 +156,11 @@ func (i *instance) State(context.Context) (chaos.State, error) {
 	return chaos.State(s), err
 }
 
-// stop asks it to drain and end.
+// stop asks it to drain and end, if it was ever started.
 func (i *instance) stop(ctx context.Context) error {
-	p, err := i.current()
-	if err != nil {
-		return nil // never started, so there is nothing to stop
+	p := i.running()
+	if p == nil {
+		return nil
 	}
 	return p.Stop(ctx, syscall.SIGTERM, stopGrace)
 }

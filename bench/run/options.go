@@ -26,10 +26,10 @@ type Options struct {
 	Progress   Progress // nil: nobody looks
 }
 
-// ErrAborted: the run was stopped before its end, in order. What it recorded is there, marked so.
+// ErrAborted says that the run was stopped before its end, in order. What it recorded is there, marked so.
 var ErrAborted = errors.New("aborted")
 
-// EnvironmentError: this machine lacks something that the run needs.
+// EnvironmentError says that this machine lacks something that the run needs.
 type EnvironmentError struct{ Err error }
 
 func (e *EnvironmentError) Error() string { return e.Err.Error() }
@@ -37,7 +37,7 @@ func (e *EnvironmentError) Error() string { return e.Err.Error() }
 // Unwrap is what is missing.
 func (e *EnvironmentError) Unwrap() error { return e.Err }
 
-// InputError: what the user asked for makes no sense, or the server that the user named does not answer.
+// InputError says that what the user asked for makes no sense, or the server that the user named does not answer.
 type InputError struct{ Err error }
 
 func (e *InputError) Error() string { return e.Err.Error() }

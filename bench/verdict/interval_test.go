@@ -77,7 +77,7 @@ func TestRatiosAreAveragedAsRatios(t *testing.T) {
 	if e := estimate(data, geometric, 1); math.Abs(e.Value-1) > 1e-12 || e.N != 10 || e.Lo != nil {
 		t.Errorf("half and twice come to %+v, want 1", e)
 	}
-	withZero := append(data, datum{v: 0, n: 5})
+	withZero := append(slices.Clone(data), datum{v: 0, n: 5})
 	if e := estimate(withZero, geometric, 1); math.Abs(e.Value-2.5/3) > 1e-12 || *e.Lo != 0 {
 		t.Errorf("with a zero: %+v", e)
 	}

@@ -303,9 +303,9 @@ func TestResultsAreAlwaysWritable(t *testing.T) {
 	checks := []bench.Check{
 		versusControl(goodput(bench.Equal, 0)), versusControl(goodput(bench.AtMost, 1)), controlFails(goodput(bench.AtLeast, 0)),
 	}
-	recover := goodput(bench.AtMost, 1)
-	recover.Of.Metric, recover.Of.Name = "recover_s", "baseline"
-	checks = append(checks, versusControl(recover))
+	recovery := goodput(bench.AtMost, 1)
+	recovery.Of.Metric, recovery.Of.Name = "recover_s", "baseline"
+	checks = append(checks, versusControl(recovery))
 	for range 15 {
 		n := 1 + rng.IntN(4)
 		shares := func() []float64 {

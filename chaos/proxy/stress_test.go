@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -46,8 +47,8 @@ func talk(c halfCloser, out, in uint64, size int64) error {
 		total += int64(n)
 	}
 	writing.Wait()
-	if total != size || end != io.EOF || wrote != nil {
-		return fmt.Errorf("%d of %d bytes arrived, ending with %v; writing: %v", total, size, end, wrote)
+	if total != size || !errors.Is(end, io.EOF) || wrote != nil {
+		return fmt.Errorf("%d of %d bytes arrived, ending with %w; writing: %w", total, size, end, wrote)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ func newDoctor() *cobra.Command {
 		Short: "Say what this machine can do, and what it lacks",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			lacking, err := doctor.Examine(cmd.Context(), cmd.OutOrStdout())
+			lacking, err := doctor.Examine(cmd.OutOrStdout())
 			if err != nil {
 				return err
 			}

@@ -3,7 +3,6 @@
 package doctor
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -19,7 +18,7 @@ import (
 )
 
 // Examine prints what it finds, a line each, and says whether something is missing that experiments need.
-func Examine(ctx context.Context, out io.Writer) (lacking bool, err error) {
+func Examine(out io.Writer) (lacking bool, err error) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	var containments []string
 	for _, c := range proc.Containments() {
