@@ -41,7 +41,7 @@ func (s *pgServer) Stats(ctx context.Context) ([]Stat, error) {
 			return err
 		}
 		database, err := databaseStats(ctx, c)
-		stats = append(backends, database...)
+		stats = slices.Concat(backends, database)
 		return err
 	})
 	if err != nil {
