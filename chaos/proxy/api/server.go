@@ -105,7 +105,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	if err != nil {
 		err = errors.Join(fmt.Errorf("control API: %w", err), srv.Close())
 	}
-	_ = <-served // http.ErrServerClosed, as asked
+	<-served //nolint:errcheck // http.ErrServerClosed, as asked
 	return err
 }
 
