@@ -175,6 +175,12 @@ type Query struct {
 	Stat string `json:"stat,omitempty"` // "p99", "mean", "max" …
 }
 
+// In is the query asked of one variant at one level.
+func (q Query) In(variant, level string) Query {
+	q.Variant, q.Level = variant, level
+	return q
+}
+
 // Against says what the value of a check is when it has a Versus.
 type Against string
 

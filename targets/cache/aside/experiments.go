@@ -54,15 +54,15 @@ var stampede = bench.Experiment{
 	Checks: []bench.Check{
 		{
 			Claim: "cache/aside#5", Text: "plain: rebuilds that overlap at one expiry are rate × rebuild time",
-			Of: with("plain", hotSpans("burst_mean")), Rel: bench.Equal, Bound: hotRate * 0.1, Band: 0.3, MinOps: 5,
+			Of: hotSpans("burst_mean").In("plain", ""), Rel: bench.Equal, Bound: hotRate * 0.1, Band: 0.3, MinOps: 5,
 		},
 		{
 			Claim: "cache/aside#6", When: "many keys loaded together", Text: "jitter takes at least 30 % off the worst 100 ms of rebuilds",
-			Of: with("ttl-jitter", tailSpans("peak_100ms")), Versus: ptr(with("plain", tailSpans("peak_100ms"))), Rel: bench.AtMost, Bound: 0.7, MinOps: 50,
+			Of: tailSpans("peak_100ms").In("ttl-jitter", ""), Versus: new(tailSpans("peak_100ms").In("plain", "")), Rel: bench.AtMost, Bound: 0.7, MinOps: 50,
 		},
 		{
 			Claim: "cache/aside#6", When: "one hot key", Text: "jitter takes at least 30 % off the rebuilds that overlap at one expiry",
-			Of: with("ttl-jitter", hotSpans("burst_mean")), Versus: ptr(with("plain", hotSpans("burst_mean"))), Rel: bench.AtMost, Bound: 0.7, MinOps: 5,
+			Of: hotSpans("burst_mean").In("ttl-jitter", ""), Versus: new(hotSpans("burst_mean").In("plain", "")), Rel: bench.AtMost, Bound: 0.7, MinOps: 5,
 		},
 		oneRebuild("a mutex in each of 3 processes", "singleflight"),
 		oneRebuild("a lock in Redis", "redis-lock"),
@@ -72,7 +72,7 @@ var stampede = bench.Experiment{
 func oneRebuild(when, variant string) bench.Check {
 	return bench.Check{
 		Claim: "cache/aside#7", When: when, Text: variant + ": no two rebuilds of the hot key overlap",
-		Of: with(variant, hotSpans("burst_max")), Rel: bench.AtMost, Bound: 1, MinOps: 5, ControlFails: true,
+		Of: hotSpans("burst_max").In(variant, ""), Rel: bench.AtMost, Bound: 1, MinOps: 5, ControlFails: true,
 	}
 }
 
@@ -90,10 +90,3 @@ func hotSpans(stat string) bench.Query {
 func tailSpans(stat string) bench.Query {
 	return bench.Query{Metric: "span", Name: "rebuild:tail", Stat: stat}
 }
-
-func with(variant string, q bench.Query) bench.Query {
-	q.Variant = variant
-	return q
-}
-
-func ptr[T any](v T) *T { return &v }

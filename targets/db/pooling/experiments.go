@@ -93,18 +93,18 @@ var size = bench.Experiment{
 		memory("a connection that has touched thousands of relations", "touched", bench.AtMost, 10),
 		{
 			Claim: "db/pooling#2", Text: "a tiny query, from asking for a connection to the answer, takes at least ten times as long without a pool",
-			Of: at("no-pool", "tiny", query()), Versus: ptr(at("formula", "tiny", query())), Rel: bench.AtLeast, Bound: 10, MinOps: 50,
+			Of: query().In("no-pool", "tiny"), Versus: new(query().In("formula", "tiny")), Rel: bench.AtLeast, Bound: 10, MinOps: 50,
 		},
 		{
 			Claim: "db/pooling#3", Text: "without a pool, 90 users at once get at most half the throughput that 10 get",
-			Of:     at("no-pool", "crowd", bench.Query{Phase: "90-users", Metric: "completed_per_s"}),
-			Versus: ptr(at("no-pool", "crowd", bench.Query{Phase: "10-users", Metric: "completed_per_s"})),
+			Of:     bench.Query{Phase: "90-users", Metric: "completed_per_s"}.In("no-pool", "crowd"),
+			Versus: new(bench.Query{Phase: "10-users", Metric: "completed_per_s"}.In("no-pool", "crowd")),
 			Rel:    bench.AtMost, Bound: 0.5, MinOps: 50,
 		},
 		{
 			Claim: "db/pooling#3", Text: "past max_connections the rest gets at most half the throughput that 10 users get",
-			Of:     at("no-pool", "crowd", bench.Query{Phase: "150-users", Metric: "completed_per_s"}),
-			Versus: ptr(at("no-pool", "crowd", bench.Query{Phase: "10-users", Metric: "completed_per_s"})),
+			Of:     bench.Query{Phase: "150-users", Metric: "completed_per_s"}.In("no-pool", "crowd"),
+			Versus: new(bench.Query{Phase: "10-users", Metric: "completed_per_s"}.In("no-pool", "crowd")),
 			Rel:    bench.AtMost, Bound: 0.5, MinOps: 50,
 		},
 		formulaSuffices("no round-trip time", "near"),
@@ -176,7 +176,7 @@ func goodputs() []bench.Column {
 func memory(when, level string, rel bench.Rel, mb float64) bench.Check {
 	return bench.Check{
 		Claim: "db/pooling#1", When: when, Text: fmt.Sprintf("%s keeps %s %g MB of its own", when, rel.Sign(), mb),
-		Of:  at("pool-20", level, series(`shakedown_postgres_backend_private_bytes{stat="mean"}`, "last")),
+		Of:  series(`shakedown_postgres_backend_private_bytes{stat="mean"}`, "last").In("pool-20", level),
 		Rel: rel, Bound: mb * (1 << 20), Unit: "B",
 	}
 }
@@ -184,7 +184,7 @@ func memory(when, level string, rel bench.Rel, mb float64) bench.Check {
 func formulaSuffices(when, level string) bench.Check {
 	return bench.Check{
 		Claim: "db/pooling#4", When: when, Text: "the formula's pool answers at least 90 % of the top rate within the SLO",
-		Of: at("formula", level, bench.Query{Phase: top(), Metric: "goodput"}), Rel: bench.AtLeast, Bound: 0.9, MinOps: 100,
+		Of: bench.Query{Phase: top(), Metric: "goodput"}.In("formula", level), Rel: bench.AtLeast, Bound: 0.9, MinOps: 100,
 	}
 }
 
@@ -199,8 +199,8 @@ func largerSuffices(when, level string) bench.Check {
 func doubling(level, what, phase string) bench.Check {
 	return bench.Check{
 		Claim: "db/pooling#7", Text: what + ": twice the connections answer at least 20 % more",
-		Of:     at("pool-20", level, bench.Query{Phase: phase, Metric: "completed_per_s"}),
-		Versus: ptr(at("pool-10", level, bench.Query{Phase: phase, Metric: "completed_per_s"})),
+		Of:     bench.Query{Phase: phase, Metric: "completed_per_s"}.In("pool-20", level),
+		Versus: new(bench.Query{Phase: phase, Metric: "completed_per_s"}.In("pool-10", level)),
 		Rel:    bench.AtLeast, Bound: 1.2, MinOps: 100,
 	}
 }
@@ -212,10 +212,3 @@ func query() bench.Query {
 func series(name, stat string) bench.Query {
 	return bench.Query{Metric: "series", Name: name, Stat: stat}
 }
-
-func at(variant, level string, q bench.Query) bench.Query {
-	q.Variant, q.Level = variant, level
-	return q
-}
-
-func ptr[T any](v T) *T { return &v }

@@ -65,25 +65,25 @@ var cacheLoss = bench.Experiment{
 	Checks: []bench.Check{
 		{
 			Claim: "resilience/timeout#1", Text: "a hung cache: without timeouts at least 5 times as many requests in flight as with 50 ms",
-			Of: at("no-timeouts", "low", inFlight("hung")), Versus: ptr(at("timeouts", "low", inFlight("hung"))), Rel: bench.AtLeast, Bound: 5,
+			Of: inFlight("hung").In("no-timeouts", "low"), Versus: new(inFlight("hung").In("timeouts", "low")), Rel: bench.AtLeast, Bound: 5,
 		},
 		{
 			Claim: "resilience/timeout#6", Text: "ten times the timeout: at least 4 times as many requests in flight while the cache hangs",
-			Of: at("long-timeouts", "low", steadyInFlight()), Versus: ptr(at("timeouts", "low", steadyInFlight())), Rel: bench.AtLeast, Bound: 4,
+			Of: steadyInFlight().In("long-timeouts", "low"), Versus: new(steadyInFlight().In("timeouts", "low")), Rel: bench.AtLeast, Bound: 4,
 		},
 		{
 			Claim: "resilience/breaker#2", Text: "a hung cache: the median answer takes at most 0.6 of what it takes with timeouts alone",
-			Of: at("breaker", "low", hungP50()), Versus: ptr(at("timeouts", "low", hungP50())), Rel: bench.AtMost, Bound: 0.6, MinOps: 100,
+			Of: hungP50().In("breaker", "low"), Versus: new(hungP50().In("timeouts", "low")), Rel: bench.AtMost, Bound: 0.6, MinOps: 100,
 		},
 		{
 			Claim: "cache/aside#10", Text: "above the database's capacity, items keep 95 % of their goodput while the cache is dead",
-			Of:     at("timeouts", "high", itemGoodput("dead")),
-			Versus: ptr(at("timeouts", "high", itemGoodput("baseline"))), Rel: bench.AtLeast, Bound: 0.95, MinOps: 100,
+			Of:     itemGoodput("dead").In("timeouts", "high"),
+			Versus: new(itemGoodput("baseline").In("timeouts", "high")), Rel: bench.AtLeast, Bound: 0.95, MinOps: 100,
 		},
 		{
 			Claim: "cache/aside#12", Text: "without timeouts, goodput with a hung cache is at least 90 % of that with a dead one",
-			Of:     at("no-timeouts", "low", itemGoodput("hung")),
-			Versus: ptr(at("no-timeouts", "low", itemGoodput("dead"))), Rel: bench.AtLeast, Bound: 0.9, MinOps: 100,
+			Of:     itemGoodput("hung").In("no-timeouts", "low"),
+			Versus: new(itemGoodput("dead").In("no-timeouts", "low")), Rel: bench.AtLeast, Bound: 0.9, MinOps: 100,
 		},
 		useful("resilience/degradation#1", "", "degraded", "hung", 0, true),
 		useful("resilience/degradation#1", "", "degraded", "dead", 0, true),
@@ -91,8 +91,8 @@ var cacheLoss = bench.Experiment{
 		useful("resilience/degradation#2", "the copy ends with its time to live", "hard-ttl", "hung", 0.5, false),
 		{
 			Claim: "resilience/degradation#7", Text: "falling through to the database costs the account endpoint at most 10 % of its goodput",
-			Of:     at("timeouts", "high", bench.Query{Phase: "dead", Op: "account", Metric: "goodput"}),
-			Versus: ptr(at("timeouts", "high", bench.Query{Phase: "baseline", Op: "account", Metric: "goodput"})),
+			Of:     bench.Query{Phase: "dead", Op: "account", Metric: "goodput"}.In("timeouts", "high"),
+			Versus: new(bench.Query{Phase: "baseline", Op: "account", Metric: "goodput"}.In("timeouts", "high")),
 			Rel:    bench.AtLeast, Bound: 0.9, MinOps: 50,
 		},
 	},
@@ -133,7 +133,7 @@ func phases(rate float64) []bench.Phase {
 func useful(claim, when, variant, phase string, tail float64, controlFails bool) bench.Check {
 	return bench.Check{
 		Claim: claim, When: when, Text: variant + ": at least 90 % of items are answered in time while the cache is " + phase,
-		Of:  at(variant, "high", bench.Query{Phase: phase, Tail: tail, Op: "item", Metric: "useful"}),
+		Of:  bench.Query{Phase: phase, Tail: tail, Op: "item", Metric: "useful"}.In(variant, "high"),
 		Rel: bench.AtLeast, Bound: 0.9, MinOps: 100, ControlFails: controlFails,
 	}
 }
@@ -153,10 +153,3 @@ func hungP50() bench.Query {
 func itemGoodput(phase string) bench.Query {
 	return bench.Query{Phase: phase, Op: "item", Metric: "goodput"}
 }
-
-func at(variant, level string, q bench.Query) bench.Query {
-	q.Variant, q.Level = variant, level
-	return q
-}
-
-func ptr[T any](v T) *T { return &v }

@@ -72,11 +72,11 @@ var storm = bench.Experiment{
 		recovers("resilience/retry#5", "immediate", "open", ""),
 		{
 			Claim: "resilience/retry#10", Text: "calls per request stay within the budget of 10 % after the fault",
-			Of: at("budget", "open", amplified()), Rel: bench.AtMost, Bound: 1.15, Unit: "×", MinOps: 100,
+			Of: amplified().In("budget", "open"), Rel: bench.AtMost, Bound: 1.15, Unit: "×", MinOps: 100,
 		},
 		{
 			Claim: "resilience/retry#10", Text: "without a budget the dependency gets at least twice the calls",
-			Of: at("immediate", "open", amplified()), Versus: ptr(at("budget", "open", amplified())),
+			Of: amplified().In("immediate", "open"), Versus: new(amplified().In("budget", "open")),
 			Rel: bench.AtLeast, Bound: 2, MinOps: 100,
 		},
 		recovers("resilience/retry#10", "budget", "open", ""),
@@ -96,7 +96,7 @@ func policy(name string, attempts int) Config {
 func recovers(claim, variant, level, when string) bench.Check {
 	return bench.Check{
 		Claim: claim, When: when, Text: variant + ": long after the fault at least 90 % of requests are answered in time",
-		Of: at(variant, level, late("goodput")), Rel: bench.AtLeast, Bound: 0.9, MinOps: 100,
+		Of: late("goodput").In(variant, level), Rel: bench.AtLeast, Bound: 0.9, MinOps: 100,
 	}
 }
 
@@ -107,10 +107,3 @@ func late(metric string) bench.Query {
 func amplified() bench.Query {
 	return bench.Query{Phase: "after", Metric: "amplification", Name: "backend"}
 }
-
-func at(variant, level string, q bench.Query) bench.Query {
-	q.Variant, q.Level = variant, level
-	return q
-}
-
-func ptr[T any](v T) *T { return &v }
