@@ -12,9 +12,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
 	"shakedown/chaos"
 	"shakedown/internal/proc"
@@ -152,8 +154,12 @@ func (k redisKind) Attach(ctx context.Context, address string) (Instance, error)
 	return r, nil
 }
 
+// quietRedis silences go-redis' own logger, which is global: what a client could not do, its caller says.
+var quietRedis = sync.OnceFunc(logging.Disable)
+
 // newClient is a client for the harness's own questions: it asks once, and gives up when the context ends.
 func newClient(o *redis.Options) *redis.Client {
+	quietRedis()
 	o.MaxRetries, o.DialerRetries, o.PoolSize, o.ContextTimeoutEnabled = -1, 1, 2, true
 	return redis.NewClient(o)
 }

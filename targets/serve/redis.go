@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
@@ -18,6 +20,10 @@ type RedisOptions struct {
 	// MaxRetries is how often a command is sent again after a network error. 0 is never.
 	MaxRetries int
 }
+
+// quietRedis silences go-redis' own logger, which is global and writes a line to standard error for every dial that fails. The
+// command that needed the connection returns the same error, and the service says what it made of it.
+var quietRedis = sync.OnceFunc(logging.Disable)
 
 // NewRedis makes a client of the server at url (redis://…), shows its pool under the given name, makes readiness wait
 // for a PING, and closes it when the server stops. Contexts bound commands, a failed dial is tried once, and new
@@ -41,6 +47,7 @@ func NewRedis(s *Server, name, url string, o RedisOptions) (*redis.Client, error
 	opt.Protocol = 2 // no HELLO, so one round trip less on each new connection
 	opt.DisableIdentity = true
 	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	quietRedis()
 	client := redis.NewClient(opt)
 	s.PoolStats(name, func() PoolStats { return redisPool(client.PoolStats(), opt.PoolSize) })
 	s.OnStop("redis "+name, func(context.Context) error { return client.Close() })

@@ -13,7 +13,10 @@ import (
 
 	"shakedown/bench"
 	"shakedown/internal/units"
+	"shakedown/targets/cache/aside"
 	"shakedown/targets/internal/items"
+	"shakedown/targets/resilience/breaker"
+	"shakedown/targets/resilience/timeout"
 	"shakedown/targets/serve"
 	"shakedown/targets/targettest"
 )
@@ -22,12 +25,14 @@ var engines targettest.Shared
 
 func TestMain(m *testing.M) { os.Exit(engines.Main(m)) }
 
-func TestPattern(t *testing.T) { targettest.Run(t, Pattern, &engines) }
+func TestPattern(t *testing.T) {
+	targettest.Run(t, Pattern, &engines, aside.Pattern, breaker.Pattern, timeout.Pattern)
+}
 
 // build is a service on seeded engines; the cache is warm.
 func build(t *testing.T, c Config) *service {
 	t.Helper()
-	c.TTL, c.Pool, c.Keys = units.Duration(units.Second)*3600, 4, 10
+	c.TTL, c.Pool, c.Keys = 3600*units.Second, 4, 10
 	env := bench.Env{Role: bench.ServiceRole, URLs: map[string]string{
 		"postgres": engines.URL(t, "postgres"), "redis": engines.URL(t, "redis"),
 	}}
