@@ -70,6 +70,7 @@ func (v *View) TrialStarted(t run.Planned) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.trial, v.phase, v.faults, v.history, v.last = t, "starting servers", nil, nil, load.Tick{}
+	v.ends = time.Time{} // of the trial before
 	v.draw()
 }
 
@@ -177,7 +178,7 @@ func (v *View) draw() {
 			fmt.Sprintf("        p50 %s  p99 %s  %s", ms(v.last.P50), ms(v.last.P99), spark(v.history, max(10, width-44))))
 	}
 	if len(v.faults) > 0 {
-		lines = append(lines, fmt.Sprintf("        %s⚡ %s%s", red, strings.Join(v.faults, ", "), reset))
+		lines = append(lines, fmt.Sprintf("        %s↯ %s%s", red, strings.Join(v.faults, ", "), reset))
 	}
 	for _, l := range lines {
 		_, _ = fmt.Fprintln(v.out, clip(l, width))
