@@ -78,7 +78,7 @@ func TestACommandLineThatMakesNoSenseIsRefused(t *testing.T) {
 		{"unknown flag", "run --wrong", nil, 2, `unknown flag: --wrong`},
 		{"flag without value", "run tiny.yaml --out", nil, 2, `flag needs an argument: --out`},
 		{"no experiment", "run", nil, 2, `say which experiment to run`},
-		{"unknown experiment", "run cache/aside/stampeed", nil, 2, `did you mean cache/aside/stampede\?`},
+		{"unknown experiment", "run cache/aside/stampde", nil, 2, `did you mean cache/aside/stampede\?`},
 		{"unknown experiment to show", "show nothing/like/it", nil, 2, `there is no experiment "nothing/like/it"`},
 		{"show without an experiment", "show", nil, 2, `accepts 1 arg`},
 		{"show in an unknown format", "show cache/aside/stampede -o xml", nil, 2, `-o xml: the formats are text and yaml`},
