@@ -53,7 +53,7 @@ func TestThePageWorksInABrowser(t *testing.T) {
 		return
 	}
 	// Charts: response time, goodput, percentiles, in flight, attempts, amplification, pool.
-	for name, want := range map[string]int{"levels": 7, "single": 7, "void": 7, "aborted": 0, "empty": 0} {
+	for name, want := range map[string]int{"levels": 7, "single": 7, "void": 7, "calm": 4, "aborted": 0, "empty": 0} {
 		t.Run(name, func(t *testing.T) {
 			page := write(t, "html", fixtures()[name], report.Options{})
 			got := drive(t, browser, page)

@@ -158,7 +158,10 @@ func chart(run record.Run, d record.Data) chartTrial {
 	}
 	buckets := min(max(len(d.Samples)/perBucket, minBuckets), maxBuckets)
 	width := max(end/time.Duration(buckets), time.Millisecond)
-	c := chartTrial{End: num(end.Seconds()), data: t, source: d.Trial, events: d.Events}
+	c := chartTrial{
+		End: num(end.Seconds()), data: t, source: d.Trial, events: d.Events,
+		Phases: []chartSpan{}, Faults: []chartSpan{}, // the page walks through both, so never null
+	}
 	if level, ok := run.Experiment.Level(d.Trial.Level); ok {
 		c.SLO = num(float64(run.Experiment.WorkloadAt(level).SLO.D()) / float64(time.Millisecond))
 	}

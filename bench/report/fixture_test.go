@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"shakedown/bench"
@@ -21,6 +22,7 @@ func fixtures() map[string]report.Input {
 		"single":  single(),
 		"void":    void(),
 		"aborted": aborted(),
+		"calm":    calm(),
 		"empty":   {},
 	}
 }
@@ -326,6 +328,22 @@ func single() report.Input {
 	c.Checks[0].Effect, c.Checks[0].Of, c.Checks[0].Reason = lone(math.Inf(1)), lone(3), ""
 	r.Claims = []verdict.Claim{c}
 	return report.Input{Result: r, Load: rec.load}
+}
+
+// calm is a run without faults, whose services were not scraped.
+func calm() report.Input {
+	in := single()
+	load := in.Load
+	in.Load = func(i int) (record.Data, error) {
+		d, err := load(i)
+		d.Trial.Phases = slices.Clone(d.Trial.Phases)
+		for i := range d.Trial.Phases {
+			d.Trial.Phases[i].Faults = nil
+		}
+		d.Series = nil
+		return d, err
+	}
+	return in
 }
 
 // void is a run that may not be judged, and one of its recordings cannot be read.
