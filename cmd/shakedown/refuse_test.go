@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -231,8 +233,33 @@ func TestATelemetryAddressThatCannotBeUsedIsRefused(t *testing.T) {
 	})
 }
 
-// TestAFullDiskIsRefused needs a disk to fill: a small one in memory, which root may mount, and so may an ordinary user in a
-// namespace of its own. Where neither may, /dev/full stands for it.
+// TestAMissingServerIsNamed hides redis-server in a mount namespace. Where none can be made, the tests of package stack and the
+// broken program above have to do.
+func TestAMissingServerIsNamed(t *testing.T) {
+	s := newSandbox(t)
+	cmd := s.command("run", "tiny.yaml")
+	const hide = `for p in /usr/bin/redis-server /usr/local/bin/redis-server; do
+		[ ! -e "$p" ] || mount --bind /dev/null "$p" || exit 99; done; PATH=/nonexistent; exec "$@"`
+	hidden := exec.Command("unshare", append([]string{"--mount", "sh", "-c", hide, "sh"}, cmd.Args...)...)
+	var stderr bytes.Buffer
+	hidden.Dir, hidden.Env, hidden.Stderr = cmd.Dir, cmd.Env, &stderr
+	err := hidden.Run()
+	if code := hidden.ProcessState.ExitCode(); code == 99 || code == 1 {
+		t.Logf("no mount namespace here: %v: %s", err, stderr.String())
+		return
+	}
+	got := ended{hidden.ProcessState.ExitCode(), "", stderr.String()}
+	want := `^shakedown: redis is not installed .*apt-get install redis-server.*--redis-url\n$`
+	if got.code != 3 || !regexp.MustCompile(want).MatchString(got.stderr) {
+		t.Errorf("want exit code 3 and one line that says how to install it, got %v", got)
+	}
+	if left := append(s.left(), tree(t, s.dir)[2:]...); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// TestAFullDiskIsRefused needs a disk to fill: a small one in memory, which root may mount. Where that is not allowed, the test of
+// package exit on ENOSPC has to do.
 func TestAFullDiskIsRefused(t *testing.T) {
 	s := newSandbox(t)
 	disk := filepath.Join(s.dir, "disk")

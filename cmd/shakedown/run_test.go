@@ -125,8 +125,11 @@ func TestCtrlCEndsARunInOrder(t *testing.T) {
 	if err != nil || rec.Run.Status != record.Aborted {
 		t.Errorf("the directory should be marked aborted: %+v, %v", rec, err)
 	}
-	if again := s.run("report", "rec"); !strings.Contains(again.out, "aborted") || again.stderr != "" {
-		t.Errorf("the report of an aborted run should say so, got %v", again)
+	for _, format := range report.Formats() {
+		again := s.run("report", "rec", "--format", format)
+		if again.code != 4 || !strings.Contains(strings.ToLower(again.out), "aborted") || again.stderr != "" {
+			t.Errorf("--format %s of an aborted run should say so and be no pass, got %v", format, again)
+		}
 	}
 }
 

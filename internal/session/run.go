@@ -214,8 +214,6 @@ func width(f *os.File) int {
 // Status is how a judged run ends the program: nil, exit.Void, or exit.Unexpected.
 func Status(r verdict.Result) error {
 	switch {
-	case r.Status == record.Aborted && r.Void:
-		return nil // the abort itself decides
 	case r.Void:
 		return exit.Status(exit.Void)
 	case !r.AsExpected:

@@ -186,7 +186,7 @@ func TestStatusOfAJudgedRun(t *testing.T) {
 		{"as expected", verdict.Result{Status: record.Complete, AsExpected: true}, nil},
 		{"not as expected", verdict.Result{Status: record.Complete}, exit.Status(exit.Unexpected)},
 		{"void, whatever the verdicts", verdict.Result{Status: record.Complete, Void: true, AsExpected: true}, exit.Status(exit.Void)},
-		{"aborted before anything could be judged", verdict.Result{Status: record.Aborted, Void: true}, nil},
+		{"aborted, which a later report must not show as a pass", verdict.Result{Status: record.Aborted, Void: true}, exit.Status(exit.Void)},
 		{"the zero value is no pass", verdict.Result{}, exit.Status(exit.Unexpected)},
 	} {
 		if got := Status(tc.r); !errors.Is(got, tc.want) {
