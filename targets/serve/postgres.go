@@ -39,6 +39,15 @@ type Pool struct {
 	acquires *acquireCounter
 }
 
+// Postgres is a pool of connections to the trial's PostgreSQL, of which env.URLs says where it is; see NewPostgresPool.
+func (s *Server) Postgres(ctx context.Context, o PoolOptions) (*Pool, error) {
+	url, err := s.env.URL("postgres")
+	if err != nil {
+		return nil, err
+	}
+	return NewPostgresPool(ctx, s, "postgres", url, o)
+}
+
 // NewPostgresPool makes a pool, shows it under the given name, makes readiness wait for it (a ping, and Min connections
 // open), and closes it when the server stops. It does not connect yet: an error is about the URL or the options.
 func NewPostgresPool(ctx context.Context, s *Server, name, url string, o PoolOptions) (*Pool, error) {

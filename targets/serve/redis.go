@@ -25,6 +25,15 @@ type RedisOptions struct {
 // command that needed the connection returns the same error, and the service says what it made of it.
 var quietRedis = sync.OnceFunc(logging.Disable)
 
+// Redis is a client of the trial's Redis, of which env.URLs says where it is; see NewRedis.
+func (s *Server) Redis(o RedisOptions) (*redis.Client, error) {
+	url, err := s.env.URL("redis")
+	if err != nil {
+		return nil, err
+	}
+	return NewRedis(s, "redis", url, o)
+}
+
 // NewRedis makes a client of the server at url (redis://…), shows its pool under the given name, makes readiness wait
 // for a PING, and closes it when the server stops. Contexts bound commands, a failed dial is tried once, and new
 // connections are not slowed by client names or maintenance notifications. An error is about the URL.

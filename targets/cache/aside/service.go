@@ -59,21 +59,13 @@ func open(ctx context.Context, env bench.Env, raw json.RawMessage) (*service, er
 	if err != nil {
 		return nil, err
 	}
-	pgURL, err := env.URL("postgres")
-	if err != nil {
-		return nil, err
-	}
-	redisURL, err := env.URL("redis")
-	if err != nil {
-		return nil, err
-	}
 	s := serve.New(env)
 	svc := &service{config: config, server: s, cache: s.Cache("items"), dep: s.Dependency("postgres"), rng: s.Rand("cache")}
 	// Every connection exists before the load: connecting is not what this experiment measures.
-	if svc.pool, err = serve.NewPostgresPool(ctx, s, "postgres", pgURL, serve.PoolOptions{Max: config.Pool, Min: config.Pool}); err != nil {
+	if svc.pool, err = s.Postgres(ctx, serve.PoolOptions{Max: config.Pool, Min: config.Pool}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	if svc.redis, err = serve.NewRedis(s, "redis", redisURL, serve.RedisOptions{PoolSize: 64, ReadTimeout: time.Second, WriteTimeout: time.Second}); err != nil {
+	if svc.redis, err = s.Redis(serve.RedisOptions{PoolSize: 64, ReadTimeout: time.Second, WriteTimeout: time.Second}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.Handle("item", "GET /item/{key}", svc.item)

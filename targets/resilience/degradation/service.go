@@ -42,20 +42,12 @@ func open(ctx context.Context, env bench.Env, raw json.RawMessage) (*service, er
 	if err != nil {
 		return nil, err
 	}
-	pgURL, err := env.URL("postgres")
-	if err != nil {
-		return nil, err
-	}
-	redisURL, err := env.URL("redis")
-	if err != nil {
-		return nil, err
-	}
 	s := serve.New(env)
 	svc := &service{config: config, server: s, cache: s.Cache("items"), remote: s.Dependency("redis"), db: s.Dependency("postgres")}
-	if svc.pool, err = serve.NewPostgresPool(ctx, s, "postgres", pgURL, serve.PoolOptions{Max: config.Pool, Min: config.Pool}); err != nil {
+	if svc.pool, err = s.Postgres(ctx, serve.PoolOptions{Max: config.Pool, Min: config.Pool}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	if svc.redis, err = serve.NewRedis(s, "redis", redisURL, config.redisOptions()); err != nil {
+	if svc.redis, err = s.Redis(config.redisOptions()); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	if config.FallThrough > 0 {

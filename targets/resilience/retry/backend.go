@@ -51,12 +51,8 @@ func newBackend(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.
 	if err != nil {
 		return nil, err
 	}
-	url, err := env.URL("postgres")
-	if err != nil {
-		return nil, err
-	}
 	s := serve.New(env)
-	pool, err := serve.NewPostgresPool(ctx, s, "postgres", url, serve.PoolOptions{Max: config.Slots, Min: config.Slots})
+	pool, err := s.Postgres(ctx, serve.PoolOptions{Max: config.Slots, Min: config.Slots})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
