@@ -13,7 +13,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 .PHONY: demo
-demo: setup build ## run one striking experiment on real PostgreSQL and Redis, and write its report
+demo: setup-run build ## run one striking experiment on real PostgreSQL and Redis, and write its report
 	@bin/shakedown run cache/aside/stampede --quick; code=$$?; \
 	  if [ $$code -gt 1 ]; then exit $$code; fi
 
@@ -56,9 +56,11 @@ stale: build ## fail when rendered docs are not up to date
 	@tmp=$$(mktemp -d) && trap 'rm -rf $$tmp' EXIT && bin/shakedown docs $$tmp && \
 	  diff -r docs/catalog $$tmp/catalog && diff -r docs/cli $$tmp/cli || { echo "docs are stale; run make docs"; exit 1; }
 
-.PHONY: setup
+.PHONY: setup setup-run
 setup: ## install what is missing: PostgreSQL, Redis, Prometheus, Chromium (Debian and Ubuntu; elsewhere it says what)
-	@scripts/setup
+	@scripts/setup test
+setup-run:
+	@scripts/setup run
 
 .PHONY: clean
 clean: ## remove what was built, and what a killed run left
