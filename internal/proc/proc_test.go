@@ -353,3 +353,16 @@ func uniqueEnv(t *testing.T) string {
 	t.Helper()
 	return fmt.Sprintf("SHAKEDOWN_TEST=%s-%d-%d", t.Name(), os.Getpid(), time.Now().UnixNano())
 }
+
+func TestAskingAProcessThatEndedByItselfDoesNotMakeItsEndExpected(t *testing.T) {
+	eachContainment(t, func(t *testing.T, k *Keeper) {
+		p := mustStart(t, k, sh("crasher", "exit 3"))
+		<-p.Done()
+		if err := errors.Join(p.Stop(t.Context(), syscall.SIGTERM, time.Minute), p.Kill(t.Context())); err != nil {
+			t.Error(err)
+		}
+		if p.Expected() {
+			t.Error("its crash passes for an end that was asked for")
+		}
+	})
+}

@@ -70,8 +70,15 @@ func (p *Process) ExitState() string {
 	}
 }
 
-// Expected says whether the end of the process was asked for, by Kill, Stop, StopAll or Close.
+// Expected says whether the end of the process was asked for, by Kill, Stop, StopAll or Close, before it came.
 func (p *Process) Expected() bool { return p.expected.Load() }
+
+// expect notes that the end is asked for. Asking a process that has ended by itself does not make its end expected.
+func (p *Process) expect() {
+	if st, err := p.State(); err != nil || st != Gone {
+		p.expected.Store(true)
+	}
+}
 
 // Tail is the last n lines that this process wrote to its log, oldest first, for error messages.
 func (p *Process) Tail(n int) []string { return lastLines(p.spec.Log, p.logFrom, n) }
@@ -89,7 +96,7 @@ func (p *Process) wait() {
 
 // Kill ends the process and all it started with SIGKILL and returns once they are gone.
 func (p *Process) Kill(ctx context.Context) error {
-	p.expected.Store(true)
+	p.expect()
 	if err := p.killAll(); err != nil {
 		return fmt.Errorf("killing %s: %w", p.Name(), err)
 	}
@@ -104,7 +111,7 @@ func (p *Process) Kill(ctx context.Context) error {
 // Stop asks the process to end with the given signal, and kills it after the grace, or at once when the context ends. A
 // paused process is resumed first, or it could not hear the signal. It returns once the process is gone.
 func (p *Process) Stop(ctx context.Context, sig syscall.Signal, grace time.Duration) error {
-	p.expected.Store(true)
+	p.expect()
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	if err := p.signal(sig); err != nil {
