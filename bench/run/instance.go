@@ -47,6 +47,7 @@ type instance struct {
 
 	mu      sync.Mutex
 	process *proc.Process
+	watches sync.WaitGroup
 }
 
 var _ chaos.Process = (*instance)(nil)
@@ -85,7 +86,7 @@ func (i *instance) Start(ctx context.Context) error {
 	i.process = process
 	i.spec.Listen = said.Addr
 	i.mu.Unlock()
-	go i.watch(process)
+	i.watches.Go(func() { i.watch(process) })
 	return nil
 }
 
@@ -156,13 +157,17 @@ func (i *instance) State(context.Context) (chaos.State, error) {
 	return chaos.State(s), err
 }
 
-// stop asks it to drain and end, if it was ever started.
+// stop asks it to drain and end, if it was ever started, and returns once every end that nobody asked for is reported.
 func (i *instance) stop(ctx context.Context) error {
 	p := i.running()
 	if p == nil {
 		return nil
 	}
-	return p.Stop(ctx, syscall.SIGTERM, stopGrace)
+	if err := p.Stop(ctx, syscall.SIGTERM, stopGrace); err != nil {
+		return err
+	}
+	i.watches.Wait()
+	return nil
 }
 
 // firstLine takes the first line of a process's output and throws the rest away.

@@ -30,7 +30,7 @@ type source struct {
 	ask    func(context.Context) ([]*dto.MetricFamily, error)
 }
 
-// scraper asks every source at the same moments, and keeps what they say as series over the trial's time.
+// scraper asks every source at about the same moments, and keeps what they say as series over the trial's time.
 type scraper struct {
 	zero    time.Duration
 	sources []source
@@ -43,12 +43,17 @@ func newScraper(zero time.Duration, sources []source) *scraper {
 	return &scraper{zero: zero, sources: sources, series: map[string]*record.Series{}}
 }
 
-// run scrapes until ctx is done. A source that does not answer has a gap: it may have been killed on purpose.
+// run scrapes until ctx is done. A source that does not answer has a gap: it may have been killed or frozen on purpose. The
+// others do not wait for it.
 func (s *scraper) run(ctx context.Context) {
+	s.each(func(src source) { s.follow(ctx, src) })
+}
+
+func (s *scraper) follow(ctx context.Context, src source) {
 	tick := time.NewTicker(scrapeEvery)
 	defer tick.Stop()
 	for {
-		s.once(ctx)
+		s.ask(ctx, src)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -57,20 +62,26 @@ func (s *scraper) run(ctx context.Context) {
 	}
 }
 
+// once asks every source once.
 func (s *scraper) once(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
+	s.each(func(src source) { s.ask(ctx, src) })
+}
+
+func (s *scraper) each(do func(source)) {
 	var wg sync.WaitGroup
 	for _, src := range s.sources {
-		wg.Go(func() {
-			at := clock.Now() - s.zero
-			families, err := src.ask(ctx)
-			if err == nil {
-				s.keep(at, src.labels, families)
-			}
-		})
+		wg.Go(func() { do(src) })
 	}
 	wg.Wait()
+}
+
+func (s *scraper) ask(ctx context.Context, src source) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	at := clock.Now() - s.zero
+	if families, err := src.ask(ctx); err == nil {
+		s.keep(at, src.labels, families)
+	}
 }
 
 // keep adds one scrape. Only what is ours and a few of the runtime's own are kept.

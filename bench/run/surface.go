@@ -1,6 +1,7 @@
 package run
 
 import (
+	"strconv"
 	"strings"
 
 	"shakedown/chaos"
@@ -24,7 +25,7 @@ func (s *surface) Links(name string) []chaos.Link {
 	name = strings.ReplaceAll(name, "->", "→")
 	var found []chaos.Link
 	for _, l := range s.links {
-		if l.Name() == name || roleLink(l.Name()) == name {
+		if standsFor(name, l.Name()) {
 			found = append(found, l)
 		}
 	}
@@ -53,13 +54,24 @@ func (s *surface) Names() (links, processes []string) {
 	return links, processes
 }
 
-// roleLink is "service→redis" for "service-0→redis".
-func roleLink(name string) string {
-	from, to, _ := strings.Cut(name, "→")
-	if i := strings.LastIndex(from, "-"); i > 0 {
-		from = from[:i]
+// standsFor says whether a name is that of an edge, or of several that the edge is one of: "service→backend" stands for
+// "service-0→backend-1".
+func standsFor(name, edge string) bool {
+	from, to, _ := strings.Cut(edge, "→")
+	nameFrom, nameTo, ok := strings.Cut(name, "→")
+	return ok && (from == nameFrom || roleOf(from) == nameFrom) && (to == nameTo || roleOf(to) == nameTo)
+}
+
+// roleOf is "service" for "service-0", and the name itself for what is not one of several.
+func roleOf(instance string) string {
+	i := strings.LastIndexByte(instance, '-')
+	if i < 0 {
+		return instance
 	}
-	return from + "→" + to
+	if _, err := strconv.Atoi(instance[i+1:]); err != nil {
+		return instance
+	}
+	return instance[:i]
 }
 
 func linkName(instance, to string) string { return instance + "→" + to }

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -49,11 +50,7 @@ func (t *timeline) now() time.Duration { return clock.Now() - t.zero }
 // run enters every phase when its time has come, and returns when the last one has ended and everything is healed. It
 // heals on every path out.
 func (t *timeline) run(ctx context.Context, phases []bench.Phase) (err error) {
-	defer func() {
-		if healErr := t.healAll(ctx); err == nil {
-			err = healErr
-		}
-	}()
+	defer func() { err = errors.Join(err, t.healAll(ctx)) }()
 	for i, p := range phases {
 		if err := sleepUntil(ctx, t.zero+t.spans[i].Start); err != nil {
 			return err
@@ -126,7 +123,7 @@ func (t *timeline) healNetwork(ctx context.Context) error {
 func (t *timeline) heal(ctx context.Context, which func(*activeFault) bool) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var first error
+	var errs []error
 	var left []*activeFault
 	for i := len(t.active) - 1; i >= 0; i-- {
 		a := t.active[i]
@@ -134,12 +131,10 @@ func (t *timeline) heal(ctx context.Context, which func(*activeFault) bool) erro
 			left = append([]*activeFault{a}, left...)
 			continue
 		}
-		if err := t.healOne(ctx, a); err != nil && first == nil {
-			first = err
-		}
+		errs = append(errs, t.healOne(ctx, a))
 	}
 	t.active = left
-	return first
+	return errors.Join(errs...)
 }
 
 func (t *timeline) healOne(ctx context.Context, a *activeFault) error {

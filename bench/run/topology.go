@@ -112,14 +112,15 @@ func (t *trial) spansPath(instance string) string {
 	return filepath.Join(t.dir, instance+".spans.ndjson")
 }
 
-// startRole starts all instances of a role, each with links of its own, at the same time.
+// startRole starts all instances of a role, each with links of its own, at the same time. Also with an error it returns those that
+// it began to start, once they run or do not.
 func (t *trial) startRole(ctx context.Context, role string, n int, config []byte) ([]*instance, error) {
 	instances := make([]*instance, n)
 	g, gctx := errgroup.WithContext(ctx)
 	for i := range n {
 		env := t.env(role, i, n)
 		if err := t.connect(ctx, env); err != nil {
-			return nil, err
+			return instances, errors.Join(err, g.Wait())
 		}
 		instances[i] = &instance{
 			keeper: t.keeper, program: t.o.Program, dir: t.dir, log: t.writer.LogPath(env.Name()), died: t.died,
