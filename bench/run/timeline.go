@@ -85,7 +85,7 @@ func (t *timeline) inject(ctx context.Context, phase int, f chaos.Fault) error {
 	if err := f.Available(t.surface); err != nil {
 		return &InputError{fmt.Errorf("fault %s: %w", f, err)}
 	}
-	entry, err := t.journal.Fault(f.String(), "ends with the processes of the run")
+	entry, err := t.journal.Fault(f.String(), "") // it acts through processes of the run, and ends with them
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func Examine(out io.Writer) (lacking bool, err error) {
 	root, err := workdir.Open()
 	if err != nil {
 		lacking = true
-		fmt.Fprintf(w, "cache folder\t%v\n", err)
+		fmt.Fprintf(w, "cache folder\t%s\n", strings.TrimPrefix(err.Error(), "cache folder: "))
 	} else {
 		fmt.Fprintf(w, "cache folder\t%s, %s free\n", root.Dir(), freeSpace(root.Dir()))
 	}

@@ -20,6 +20,7 @@ import (
 // own is a server's process that the run started, and that faults may kill and start again on the same data and socket.
 type own struct {
 	keeper  *proc.Keeper
+	dir     string // of its data and socket; gone when the server is stopped
 	spec    proc.Spec
 	sig     syscall.Signal              // asks the server to end
 	healthy func(context.Context) error // asks the server a question
@@ -126,7 +127,10 @@ func (o *own) State(context.Context) (chaos.State, error) {
 	return chaos.State(s), err
 }
 
-func (o *own) stop(ctx context.Context) error { return o.current().Stop(ctx, o.sig, stopGrace) }
+// stop ends the server and removes what it kept, so that a run of many trials does not fill the disk.
+func (o *own) stop(ctx context.Context) error {
+	return errors.Join(o.current().Stop(ctx, o.sig, stopGrace), os.RemoveAll(o.dir))
+}
 
 func (o *own) crashed() error {
 	p := o.current()

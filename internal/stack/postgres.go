@@ -93,7 +93,7 @@ func (k postgres) Start(ctx context.Context, o StartOptions) (Instance, error) {
 	}
 	s.version, s.source, s.settings = program.Version, program.Path, maps.Clone(o.Settings)
 	s.own = &own{
-		keeper: o.Keeper, sig: syscall.SIGINT, // the "fast" shutdown: no waiting for clients
+		keeper: o.Keeper, dir: dir, sig: syscall.SIGINT, // the "fast" shutdown: no waiting for clients
 		healthy: s.Healthy, words: pgWords, refuses: pgRefuses,
 		prepare: func(context.Context) error { return removeStalePid(data) },
 		spec: proc.Spec{

@@ -85,7 +85,7 @@ func (k redisKind) Start(ctx context.Context, o StartOptions) (Instance, error) 
 	r.options = &redis.Options{Network: "unix", Addr: socket}
 	r.client = newClient(r.options)
 	r.own = &own{
-		keeper: o.Keeper, sig: syscall.SIGTERM, healthy: r.Healthy, words: redisWords, refuses: redisRefuses,
+		keeper: o.Keeper, dir: dir, sig: syscall.SIGTERM, healthy: r.Healthy, words: redisWords, refuses: redisRefuses,
 		spec: proc.Spec{
 			Name: k.Name(), Path: program.Path, Args: []string{config}, Dir: dir, Credential: credential(),
 			Log: filepath.Join(o.LogDir, filepath.Base(dir)+".log"),

@@ -119,7 +119,8 @@ func (j *Journal) Ended(intent int) error {
 	return err
 }
 
-// Fault notes that something is about to be changed, in words, and what undoes it.
+// Fault notes that something is about to be changed, in words, and what undoes it; nothing where the fault ends with the
+// processes of the run.
 func (j *Journal) Fault(text, undo string) (int, error) {
 	return j.append(entry{Kind: "fault", Text: text, Undo: undo})
 }

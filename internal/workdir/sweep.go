@@ -21,7 +21,8 @@ type Swept struct {
 	Runs []string
 	// Processes are those that were ended, in words: "redis (pid 4711)".
 	Processes []string
-	// Faults are those that a dead run had not healed, with what undoes them: "clock set back: run chronyc makestep".
+	// Faults are those that a dead run had not healed and that did not end with its processes, with what undoes them:
+	// "clock set back: run chronyc makestep".
 	// What acted through the run's own processes ended with them.
 	Faults []string
 }
@@ -141,7 +142,9 @@ func (c *claim) clean(ctx context.Context, swept *Swept) error {
 		return fmt.Errorf("run %s: %w", c.id, err)
 	}
 	for _, f := range l.faults {
-		swept.Faults = append(swept.Faults, f.Text+": "+f.Undo)
+		if f.Undo != "" {
+			swept.Faults = append(swept.Faults, f.Text+": "+f.Undo)
+		}
 	}
 	if err := remove(c.dir); err != nil {
 		return fmt.Errorf("run %s: removing its directory: %w", c.id, err)
