@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -43,7 +45,7 @@ type Options struct {
 	Out, Format           string
 	PostgresURL, RedisURL string
 	AllowTarget           []string
-	Telemetry             string
+	Telemetry             string // an address that must be free, "off", or nothing for DefaultTelemetry if it is free
 }
 
 // Formats are what `shakedown run` can print.
@@ -115,15 +117,11 @@ func (o Options) one(ctx context.Context, job Job, out, progress io.Writer) (*ve
 	if err != nil {
 		return nil, err
 	}
-	telemetry := o.Telemetry
-	if telemetry == "off" || telemetry == DefaultTelemetry && !free(DefaultTelemetry) {
-		telemetry = ""
-	}
 	view, closeView := o.view(job, progress)
 	runErr := run.Run(ctx, run.Options{
 		Pattern: job.Pattern, Experiment: job.Experiment, Claims: job.Claims, Seed: o.Seed, Repeats: o.Repeats, Again: o.Again, Quick: o.Quick,
 		Out: job.Out, Attach: job.Attach, Program: program, Command: o.command(job), Version: version.Number, Commit: version.Commit(),
-		Telemetry: telemetry, Progress: view,
+		Telemetry: o.telemetry(), Progress: view,
 	})
 	closeView()
 	if runErr != nil && !recorded(job.Out) {
@@ -138,6 +136,17 @@ func (o Options) one(ctx context.Context, job Job, out, progress io.Writer) (*ve
 		return &in.Result, errors.Join(runErr, err)
 	}
 	return &in.Result, errors.Join(runErr, o.print(out, in, page))
+}
+
+func (o Options) telemetry() string {
+	switch {
+	case o.Telemetry == "off", o.Telemetry == "" && !free(DefaultTelemetry):
+		return ""
+	case o.Telemetry == "":
+		return DefaultTelemetry
+	default:
+		return o.Telemetry
+	}
 }
 
 // recorded says whether a run left a trial that can be shown.
@@ -191,7 +200,26 @@ func (o Options) command(job Job) []string {
 	if len(o.Variants) > 0 {
 		c = append(c, "--variant", strings.Join(o.Variants, ","))
 	}
+	for _, engine := range slices.Sorted(maps.Keys(job.Attach)) {
+		c = append(c, "--"+engine+"-url", redacted(job.Attach[engine]))
+	}
+	for _, host := range o.AllowTarget {
+		c = append(c, "--allow-target", host)
+	}
 	return c
+}
+
+// redacted is a URL fit to be stored: its password is crossed out.
+func redacted(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "URL"
+	}
+	if q := u.Query(); q.Has("password") {
+		q.Set("password", "xxxxx")
+		u.RawQuery = q.Encode()
+	}
+	return u.Redacted()
 }
 
 // TextOptions suit a writer: colour and full width on a terminal, neither elsewhere.

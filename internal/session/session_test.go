@@ -212,3 +212,16 @@ func TestTheWorstOfSeveralExperimentsDecides(t *testing.T) {
 		}
 	}
 }
+
+func TestTheStoredCommandHoldsNoPassword(t *testing.T) {
+	o := Options{Seed: 7, Repeats: 2, Again: DefaultAgain, AllowTarget: []string{"db.example"}}
+	got := strings.Join(o.command(Job{Name: "db/pooling/size", Attach: map[string]string{
+		"postgres": "postgres://me:secret@db.example/x?password=secret&sslmode=disable", "redis": "redis://:secret@127.0.0.1",
+	}}), " ")
+	want := "shakedown run db/pooling/size --seed 7 --repeats 2 " +
+		"--postgres-url postgres://me:xxxxx@db.example/x?password=xxxxx&sslmode=disable " +
+		"--redis-url redis://:xxxxx@127.0.0.1 --allow-target db.example"
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
