@@ -88,12 +88,12 @@ func withoutCondition(checks []Check) []Check {
 	return some
 }
 
-// because is the reason of a claim: the lines of the checks that decide it, or of the first two where there are many.
+// because is the reason of a claim: what the checks that decide it say, or the first two where there are many.
 func because(deciding []Check) string {
 	const most = 2
 	var lines []string
 	for _, c := range deciding[:min(len(deciding), most)] {
-		line := c.Reason
+		line := brief(c)
 		if c.When != "" {
 			line = "when " + c.When + ": " + line
 		}

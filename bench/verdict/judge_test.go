@@ -259,7 +259,7 @@ func TestLevelsAreJudgedApart(t *testing.T) {
 		r.Add("pattern", "far", i, map[string]synth.Behaviour{"fault": synth.Share(0.1)})
 	}
 	got := judge(t, r)
-	if c := got.Claims[0]; c.Finding != bench.DependsOn || !c.AsExpected || !strings.Contains(c.Reason, "when the dependency is far: goodput in fault, pattern at far") {
+	if c := got.Claims[0]; c.Finding != bench.DependsOn || !c.AsExpected || !strings.Contains(c.Reason, "when the dependency is far: it keeps answering: fails at 0.1") {
 		t.Errorf("%v: %s", c.Finding, c.Reason)
 	}
 	if len(got.Cells) != 2 || got.Cells[0].Level != "near" || got.Cells[0].Values[0].Value != 1 {

@@ -102,6 +102,41 @@ func other(of, versus bench.Query) string {
 	return versus.Variant + "'s at " + versus.Level
 }
 
+// brief is a check in its own words, and how it came out: "budget: the load stays within 10 %: holds at 1.03 × (bound ≤ 1.15 ×)".
+func brief(c Check) string {
+	text := c.Text
+	if text == "" {
+		text = measure.Describe(c.Check.Of)
+	}
+	if c.Verdict == bench.Unknown || c.Effect.Missing {
+		return text + ": unknown; " + c.Reason
+	}
+	unit, e, bound := unitOf(c.Check), c.Effect, c.Bound
+	switch {
+	case unit == " B" && math.Abs(bound) >= mebi:
+		unit, bound, e = " MiB", bound/mebi, e.over(mebi)
+	case unit == "" && c.Check.Versus != nil && c.By != bench.Difference:
+		unit = " ×"
+	}
+	text += fmt.Sprintf(": %s at %s%s", c.Verdict, size(e), unit)
+	if c.Effect.Lo != nil && c.Effect.Hi != nil && !c.Effect.Censored && !c.Effect.Below && *c.Effect.Lo < *c.Effect.Hi {
+		text += fmt.Sprintf(", CI %s–%s", number(*e.Lo), number(*e.Hi))
+	}
+	return text + fmt.Sprintf(" (bound %s %s%s)", c.Rel.Sign(), number(bound), unit)
+}
+
+const mebi = 1 << 20
+
+// over is the estimate in a larger unit.
+func (e Estimate) over(unit float64) Estimate {
+	e.Value /= unit
+	if e.Lo != nil && e.Hi != nil {
+		lo, hi := *e.Lo/unit, *e.Hi/unit
+		e.Lo, e.Hi = &lo, &hi
+	}
+	return e
+}
+
 // reason is the line of a check: its figures, and why it could not tell where it could not.
 func reason(c bench.Check, j judged) string {
 	parts := []string{figures(c, j)}

@@ -175,7 +175,7 @@ func goodputs() []bench.Column {
 
 func memory(when, level string, rel bench.Rel, mb float64) bench.Check {
 	return bench.Check{
-		Claim: "db/pooling#1", When: when, Text: fmt.Sprintf("%s keeps %s %g MB of its own", when, rel.Sign(), mb),
+		Claim: "db/pooling#1", When: when, Text: fmt.Sprintf("it keeps %s %g MB of its own", rel.Sign(), mb),
 		Of:  series(`shakedown_postgres_backend_private_bytes{stat="mean"}`, "last").In("pool-20", level),
 		Rel: rel, Bound: mb * (1 << 20), Unit: "B",
 	}
