@@ -1,0 +1,199 @@
+package run
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"shakedown/bench"
+	"shakedown/chaos"
+	"shakedown/internal/units"
+)
+
+// twoByThree has two levels and three variants, one of which runs at one level only.
+func twoByThree() bench.Experiment {
+	return bench.Experiment{
+		Variants: []bench.Variant{{Name: "control"}, {Name: "a"}, {Name: "b"}},
+		Levels: []bench.Level{
+			{Name: "low"},
+			{Name: "high", Variants: []string{"control", "b"}, Phases: []bench.Phase{{Name: "long", For: 9 * units.Second}}},
+		},
+		Phases: []bench.Phase{{Name: "one", For: units.Second}, {Name: "two", For: 2 * units.Second}},
+	}
+}
+
+func names(trials []Planned) []string {
+	var all []string
+	for _, t := range trials {
+		all = append(all, t.Variant.Name+"@"+t.Level.Name)
+	}
+	return all
+}
+
+func TestEveryBlockHoldsEveryVariantAtEachOfItsLevelsOnce(t *testing.T) {
+	want := []string{"a@low", "b@high", "b@low", "control@high", "control@low"}
+	trials := plan(twoByThree(), 4, 1)
+	if len(trials) != 20 {
+		t.Fatalf("%d trials, want 20", len(trials))
+	}
+	for repeat := range 4 {
+		block := trials[5*repeat : 5*repeat+5]
+		got := names(block)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("repeat %d has %v", repeat, got)
+		}
+		for _, p := range block {
+			if p.Repeat != repeat || p.Seed != block[0].Seed {
+				t.Errorf("%s of repeat %d: repeat %d, seed %d; its block has seed %d", p.Variant.Name, repeat, p.Repeat, p.Seed, block[0].Seed)
+			}
+			if wantLength := map[string]time.Duration{"low": 3 * time.Second, "high": 9 * time.Second}[p.Level.Name]; p.Length != wantLength {
+				t.Errorf("a trial at %s takes %v, want %v", p.Level.Name, p.Length, wantLength)
+			}
+		}
+		if repeat > 0 && block[0].Seed == trials[0].Seed {
+			t.Errorf("repeat %d has the seed of the first", repeat)
+		}
+	}
+}
+
+func TestTheOrderIsDecidedByTheSeed(t *testing.T) {
+	e := twoByThree()
+	if !reflect.DeepEqual(plan(e, 5, 7), plan(e, 5, 7)) {
+		t.Error("the same seed gives another order")
+	}
+	if slices.Equal(names(plan(e, 5, 7)), names(plan(e, 5, 8))) {
+		t.Error("another seed gives the same order")
+	}
+	if short, long := plan(e, 2, 7), plan(e, 5, 7); !reflect.DeepEqual(short, long[:len(short)]) {
+		t.Error("more repeats change the order of the first ones")
+	}
+}
+
+func TestNoVariantIsAlwaysFirst(t *testing.T) {
+	first := map[string]int{}
+	trials := plan(twoByThree(), 500, 3)
+	for i := 0; i < len(trials); i += 5 {
+		first[names(trials[i : i+1])[0]]++
+	}
+	for name, n := range first { // 100 are expected, with a standard deviation of 9
+		if n < 50 || n > 150 {
+			t.Errorf("%s is first in %d of 500 blocks", name, n)
+		}
+	}
+	if len(first) != 5 {
+		t.Errorf("only %v were ever first", first)
+	}
+}
+
+func TestTheEstimateCountsEveryTrialAndTheCapacity(t *testing.T) {
+	e := twoByThree()
+	want := 2 * (3*(3*time.Second+perTrial) + 2*(9*time.Second+perTrial))
+	if got := Estimate(e, 2); got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+	e.Capacity = &bench.Capacity{For: 4 * units.Second}
+	if got := Estimate(e, 2); got != want+4*time.Second+perTrial {
+		t.Errorf("with a measured capacity %v, want %v more than %v", got, 4*time.Second+perTrial, want)
+	}
+}
+
+func TestPhasesFollowEachOther(t *testing.T) {
+	spans := spansFor([]bench.Phase{
+		{Name: "a", For: units.Second, Rate: bench.PerSecond(5)},
+		{Name: "b", For: 2 * units.Second, Rate: bench.OfCapacity(0.5), Judged: true},
+		{Name: "c", For: units.Second, Rate: bench.PerSecond(5), Closed: &bench.Closed{Users: 7}},
+	}, 300)
+	got := fmt.Sprintf("%v", spans)
+	want := "[{a 0s 1s 5 0 false []} {b 1s 3s 150 0 true []} {c 3s 4s 0 7 false []}]"
+	if got != want {
+		t.Errorf("the spans are\n%s, want\n%s", got, want)
+	}
+}
+
+// crowd has two instances of the service, two of one backend and one of another, and two engines.
+func crowd() bench.Experiment {
+	return bench.Experiment{
+		Engines:  []bench.EngineSpec{{Name: "postgres"}, {Name: "redis"}},
+		Backends: []bench.Backend{{Role: "stock-keeper", Instances: 2}, {Role: "billing"}},
+		Variants: []bench.Variant{{Name: "control", Instances: 2}},
+	}
+}
+
+func TestFaultsFindLinksByInstanceAndByRole(t *testing.T) {
+	e := crowd()
+	s := plannedSurface(e, e.Variants[0], map[string]engineSource{})
+	for name, want := range map[string]int{
+		"service-0→redis":          1,
+		"service-1->redis":         1,
+		"service→redis":            2,
+		"service->postgres":        2,
+		"service→billing":          2,
+		"service-0→stock-keeper-1": 1,
+		"service→stock-keeper-1":   2,
+		"service→stock-keeper":     4,
+		"stock-keeper→postgres":    2,
+		"stock-keeper-1→postgres":  1,
+		"billing→redis":            1,
+		"billing-0→redis":          1,
+		"stock-keeper→billing":     0, // only services reach backends
+		"service→service":          0,
+		"service-2→redis":          0,
+		"service":                  0,
+		"→redis":                   0,
+		"service→":                 0,
+		"stock→postgres":           0,
+	} {
+		if got := len(s.Links(name)); got != want {
+			t.Errorf("%q finds %d links, want %d", name, got, want)
+		}
+	}
+}
+
+func TestFaultsFindProcessesByNameAndByRole(t *testing.T) {
+	e := crowd()
+	s := plannedSurface(e, e.Variants[0], map[string]engineSource{})
+	for name, want := range map[string]int{
+		"redis": 1, "postgres": 1, "service": 2, "service-1": 1, "service-2": 0, "stock-keeper": 2, "billing": 1, "billing-0": 1, "proxy": 0,
+	} {
+		if got := len(s.Processes(name)); got != want {
+			t.Errorf("%q finds %d processes, want %d", name, got, want)
+		}
+	}
+}
+
+func TestFaultsThatHaveNothingToActOnAreFoundBeforeAnythingStarts(t *testing.T) {
+	kill := func(name string) chaos.Faults { return chaos.Faults{&chaos.Kill{Process: name}} }
+	slow := func(link string) chaos.Faults {
+		return chaos.Faults{&chaos.Latency{Link: link, Delay: units.Millisecond}}
+	}
+	given := map[string]engineSource{"redis": {given: attached{}}}
+	for _, tt := range []struct {
+		name           string
+		faults         chaos.Faults
+		network, level chaos.Faults
+		sources        map[string]engineSource
+		ok             bool
+	}{
+		{"nothing", nil, nil, nil, nil, true},
+		{"an engine of the run", kill("redis"), nil, nil, nil, true},
+		{"an engine that the user gave", kill("redis"), nil, nil, given, false},
+		{"a link to what the user gave", slow("service→redis"), nil, nil, given, true},
+		{"no such link", slow("service→kafka"), nil, nil, nil, false},
+		{"no such link on the network", nil, slow("service→kafka"), nil, nil, false},
+		{"the level's network replaces it", nil, slow("service→kafka"), slow("service→redis"), nil, true},
+		{"no such instance", kill("service-2"), nil, nil, nil, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := crowd()
+			e.Network = tt.network
+			e.Levels = []bench.Level{{Network: tt.level}}
+			e.Phases = []bench.Phase{{Name: "quiet"}, {Name: "bad", Faults: tt.faults}}
+			if err := checkFaults(e, tt.sources); (err == nil) != tt.ok {
+				t.Errorf("the check says %v", err)
+			}
+		})
+	}
+}
