@@ -19,7 +19,7 @@ var words = map[string]string{
 
 // spanWords are the stats of spans; %s is the kind.
 var spanWords = map[string]string{
-	"count": "%s spans", "rate": "%s spans per second", "mean_ms": "mean %s time", "p99_ms": "p99 %s time",
+	"count": "%s spans", "rate": "%s spans per second", "mean_ms": "mean %s time", "p50_ms": "median %s time", "p99_ms": "p99 %s time",
 	"value_mean": "mean value of %s", "value_max": "largest value of %s", "concurrent_max": "most %s at once",
 	"burst_mean": "mean burst of %s", "burst_max": "largest burst of %s", "burst_p50": "median burst of %s",
 	"peak_100ms": "most %s within 100 ms",

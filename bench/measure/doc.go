@@ -24,7 +24,7 @@
 //	in_flight           requests in flight, as the generator's ticker saw them   mean max last                     requests
 //	amplification       attempts at dependency Name ÷ scheduled arrivals                                           ratio
 //	series              scraped series selected by Name                          mean max min last increase rate   as scraped
-//	span                spans of kind Name                                       count rate mean_ms p99_ms …       by stat
+//	span                spans of kind Name                                       count rate mean_ms p50_ms …       by stat
 //	recover_s           from the end of the faults to 90 % of Name's goodput                                       s
 //	detect_s            from injection to below 90 % of Name's goodput                                             s
 //	share_of_baseline   goodput ÷ the goodput of the phase Name                                                    ratio

@@ -222,7 +222,7 @@ func TestSpansAndTheirBursts(t *testing.T) {
 		}
 	})
 	for stat, want := range map[string]float64{
-		"count": 6, "rate": 0.6, "mean_ms": (100 + 100 + 60 + 10 + 10 + 10) / 6.0, "p99_ms": 100, "value_mean": 8 / 6.0,
+		"count": 6, "rate": 0.6, "mean_ms": (100 + 100 + 60 + 10 + 10 + 10) / 6.0, "p50_ms": 10, "p99_ms": 100, "value_mean": 8 / 6.0,
 		"value_max": 2, "concurrent_max": 3, "burst_mean": 1.5, "burst_max": 3, "burst_p50": 1, "peak_100ms": 3,
 	} {
 		ask(t, tr, bench.Query{Phase: "b", Metric: "span", Name: "rebuild", Stat: stat}, want, 6)

@@ -23,6 +23,7 @@ func spanTable() []spanStat {
 			return float64(len(within(kind, ws, start))) / total(ws).Seconds()
 		}},
 		{"mean_ms", spanValues("mean", func(s bench.Span) float64 { return ms(s.End - s.Start) })},
+		{"p50_ms", spanValues("p50", func(s bench.Span) float64 { return ms(s.End - s.Start) })},
 		{"p99_ms", spanValues("p99", func(s bench.Span) float64 { return ms(s.End - s.Start) })},
 		{"value_mean", spanValues("mean", func(s bench.Span) float64 { return s.Value })},
 		{"value_max", spanValues("max", func(s bench.Span) float64 { return s.Value })},
