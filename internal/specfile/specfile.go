@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -43,10 +44,16 @@ func block(n *yaml.Node) {
 	if n.Kind == yaml.MappingNode && small(n) {
 		n.Style = yaml.FlowStyle
 	}
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" && slices.Contains(booleans, strings.ToLower(n.Value)) {
+		n.Style = yaml.DoubleQuotedStyle
+	}
 	for _, c := range n.Content {
 		block(c)
 	}
 }
+
+// booleans are words that YAML 1.1 takes for a boolean where they are not quoted; other tools still do.
+var booleans = []string{"y", "n", "yes", "no", "on", "off"}
 
 func small(n *yaml.Node) bool {
 	length := 0

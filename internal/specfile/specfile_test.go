@@ -140,3 +140,14 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 	})
 }
+
+func TestWordsThatOtherToolsTakeForBooleansAreQuoted(t *testing.T) {
+	_, e, err := catalog.Experiment("db/pooling/size")
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := Marshal(e)
+	if err != nil || !strings.Contains(string(raw), `synchronous_commit: "off"`) {
+		t.Errorf("off is not quoted: %v\n%s", err, raw)
+	}
+}
