@@ -22,7 +22,7 @@ func (g *generator) newUser(n int) *user {
 func (u *user) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	ready := time.Duration(0)
+	ready := time.Duration(-1) // before the first phase, so that it joins that one too
 	for i := 0; i < len(u.g.Phases); {
 		ph := u.g.Phases[i]
 		if ph.Closed == nil || ph.Closed.Users <= u.n || ready >= ph.End {

@@ -337,6 +337,26 @@ func TestAUserOfAClosedLoopAsksOneThingAtATime(t *testing.T) {
 	}
 }
 
+// Users who all asked at time zero would begin a trial with a burst that no rate explains.
+func TestUsersDoNotBeginInStep(t *testing.T) {
+	const users = 20
+	p, m := plan(t, clientFunc(answers), Phase{End: 300 * time.Millisecond, Closed: &bench.Closed{Users: users, Think: 50 * units.Millisecond}})
+	s, err := Run(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, p, m, s)
+	early := 0
+	for _, sample := range m.samples {
+		if sample.Due < time.Millisecond {
+			early++
+		}
+	}
+	if early > users/4 { // a share of 1 − e^(−1/50) of them is due in the first ms: less than one
+		t.Errorf("%d of %d users ask in the first millisecond, with a think time of 50 ms", early, users)
+	}
+}
+
 func TestTheLiveViewAddsUp(t *testing.T) {
 	p, m := plan(t, clientFunc(answers), open(500, 0, 3*TickEvery))
 	var ticks []Tick

@@ -117,6 +117,8 @@ func margin(c bench.Check, j *judged) float64 {
 		return min(nearShare, min(c.Bound, 1-c.Bound)/2)
 	case share && c.By == bench.Difference && c.Versus != nil:
 		return nearShare
+	case c.Of.Metric == "amplification" && c.Versus == nil && c.Bound > 1:
+		return near * (c.Bound - 1) // one call a request is none too many: what counts is the excess
 	case c.Bound == 0 && c.By == bench.Difference && j.versus != nil:
 		return near * math.Abs(j.versus.Value)
 	}
