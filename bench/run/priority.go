@@ -3,6 +3,7 @@ package run
 import (
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -11,17 +12,26 @@ import (
 // favoured is the nice value of the harness while it runs: it must wake on time beside services that use every core.
 const favoured = -10
 
+// rareGC is the growth of the heap between collections, in percent; samples leave the heap every tenth of a second, so it stays small.
+const rareGC = 800
+
+func calm(procs, gc int) {
+	runtime.GOMAXPROCS(procs)
+	debug.SetGCPercent(gc)
+}
+
 // favour raises the priority of every thread of the harness, and so of those that they make; the keeper starts its children at
 // the priority that the harness had before. It needs root or CAP_SYS_NICE; without, arrivals may leave late on a busy machine,
 // which the send lag shows. The undoing is for programs that do more than one run.
 //
 // It also gives the Go scheduler two more threads to run on than there are cores, so that the pacer does not wait for one when it
-// comes back from its sleep.
+// comes back from its sleep, and lets the heap grow further between collections, which stop everything: on a machine without idle
+// time a stop can take tens of milliseconds.
 func favour() (undo func()) {
-	procs := runtime.GOMAXPROCS(runtime.NumCPU() + 2)
+	procs, gc := runtime.GOMAXPROCS(runtime.NumCPU()+2), debug.SetGCPercent(rareGC)
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {
-		return func() { runtime.GOMAXPROCS(procs) }
+		return func() { calm(procs, gc) }
 	}
 	before := map[int]int{}
 	for _, t := range threads {
@@ -35,7 +45,7 @@ func favour() (undo func()) {
 		}
 	}
 	return func() {
-		runtime.GOMAXPROCS(procs)
+		calm(procs, gc)
 		for tid, nice := range before {
 			_ = unix.Setpriority(unix.PRIO_PROCESS, tid, nice)
 		}
