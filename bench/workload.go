@@ -46,6 +46,8 @@ type Request struct {
 	Method string
 	Path   string
 	Key    int64
+	Header map[string][]string // shared by requests: read only; keys are canonical
+	Body   []byte
 }
 
 // A Stream draws the requests of one workload. It is pure in (seed, seq): the same seed replays, whatever

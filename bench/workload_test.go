@@ -3,6 +3,7 @@ package bench
 import (
 	"math"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -42,10 +43,10 @@ func TestTheSameSeedDrawsTheSameRequestsInAnyOrder(t *testing.T) {
 	wg.Wait()
 	differ := 0
 	for i := range n {
-		if want := forwards.Next(uint64(i)); got[i] != want {
+		if want := forwards.Next(uint64(i)); !reflect.DeepEqual(got[i], want) {
 			t.Fatalf("arrival %d: got %+v, want %+v", i, got[i], want)
 		}
-		if stream(t, w, 8).Next(uint64(i)) != got[i] {
+		if !reflect.DeepEqual(stream(t, w, 8).Next(uint64(i)), got[i]) {
 			differ++
 		}
 	}

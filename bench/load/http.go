@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -146,6 +147,15 @@ func (c *HTTPClient) request(ctx context.Context, seq uint64, r bench.Request) (
 	req := &http.Request{
 		Method: r.Method, URL: u, Host: base.Host, Header: requestHeader,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	if r.Header != nil {
+		req.Header = r.Header
+	}
+	if host := first(req.Header, "Host"); host != "" {
+		req.Host = host // net/http sends this one, and not the header's
+	}
+	if len(r.Body) > 0 {
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(r.Body)), int64(len(r.Body))
 	}
 	return req.WithContext(ctx), nil
 }

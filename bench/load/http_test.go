@@ -44,9 +44,9 @@ func TestAnAnswerBecomesTheOutcomeItStates(t *testing.T) {
 	}{
 		{200, nil, Answer{Outcome: bench.OK}},
 		{204, nil, Answer{Outcome: bench.OK}},
-		{200, map[string]string{"Shakedown-Flags": "hit,stale", "Shakedown-Value": "-42"}, Answer{bench.OK, bench.Hit | bench.Stale, -42}},
+		{200, map[string]string{"Shakedown-Flags": "hit,stale", "Shakedown-Value": "-42"}, Answer{Outcome: bench.OK, Flags: bench.Hit | bench.Stale, Value: -42}},
 		{200, map[string]string{"Shakedown-Value": "many"}, Answer{Outcome: bench.OK}},
-		{200, map[string]string{"Shakedown-Outcome": "degraded", "Shakedown-Flags": "fell_back"}, Answer{bench.Degraded, bench.FellBack, 0}},
+		{200, map[string]string{"Shakedown-Outcome": "degraded", "Shakedown-Flags": "fell_back"}, Answer{Outcome: bench.Degraded, Flags: bench.FellBack}},
 		{200, map[string]string{"Shakedown-Outcome": "refused"}, Answer{Outcome: bench.Refused}},
 		{500, map[string]string{"Shakedown-Outcome": "refused"}, Answer{Outcome: bench.Refused}},
 		{500, map[string]string{"Shakedown-Outcome": "degraded"}, Answer{Outcome: bench.Failed}},

@@ -27,6 +27,12 @@ type Answer struct {
 	Outcome bench.Outcome
 	Flags   bench.Flags
 	Value   int64
+	Wait    time.Duration // for a connection of the client's pool, before the request was sent
+}
+
+// Requests says what an arrival asks for. It is pure in seq and safe for concurrent use; *bench.Stream is one.
+type Requests interface {
+	Next(seq uint64) bench.Request
 }
 
 // A Sink takes what the generator records. Its methods are called by one goroutine at a time; an error ends the load.
@@ -55,7 +61,7 @@ type Plan struct {
 	// Zero is the trial's zero, a time of clock.Now; it may lie ahead. 0 means when Run is called.
 	Zero     time.Duration
 	Phases   []Phase // in order of time
-	Requests *bench.Stream
+	Requests Requests
 	Timeout  time.Duration // when a user gives up, counted from when the request was sent
 	Client   Client
 	Sink     Sink
