@@ -11,6 +11,7 @@ import (
 	"shakedown/bench/check"
 	"shakedown/bench/record"
 	"shakedown/chaos/proxy/api"
+	"shakedown/internal/favour"
 	"shakedown/internal/proc"
 	"shakedown/internal/telemetry"
 	"shakedown/internal/workdir"
@@ -65,7 +66,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, r.work.Close()) }()
 	r.keeper = proc.NewKeeper(r.work.Journal())
 	defer func() { err = errors.Join(err, r.keeper.Close()) }()
-	defer favour()()
+	defer favour.Threads()()
 	trials := plan(o.Experiment, o.Repeats, o.Seed)
 	undo := undoDir(o.Out)
 	if r.writer, err = record.Create(o.Out, r.describe(len(trials))); err != nil {

@@ -24,6 +24,7 @@ var rules = []rule{
 	{"internal/units", nil, "plain quantities"},
 	{"internal/clock", nil, "the shared clock"},
 	{"internal/version", nil, "knows itself only"},
+	{"internal/favour", nil, "the process's own priority"},
 	{"chaos", nil, "the vocabulary of faults stands at the bottom"},
 	{"chaos/proxy", []string{"chaos"}, ""},
 	{"chaos/proxy/api", []string{"chaos", "chaos/proxy"}, ""},
@@ -39,7 +40,7 @@ var rules = []rule{
 	{"bench/report", []string{"bench", "chaos", "bench/record", "bench/measure", "bench/check", "bench/verdict"}, "judging is pure, and flows one way"},
 	{"bench/run", []string{
 		"bench", "chaos", "chaos/proxy/api", "bench/arrival", "bench/load", "bench/record", "bench/check",
-		"internal/stack", "internal/proc", "internal/workdir", "internal/telemetry",
+		"internal/stack", "internal/proc", "internal/workdir", "internal/telemetry", "internal/favour",
 	}, "the orchestrator knows all that runs; of judging only whether a trial counts"},
 	{"targets/serve", []string{"bench"}, ""},
 	{"targets/targettest", []string{"bench", "targets/serve", "internal/stack", "internal/proc", "internal/workdir"}, ""},
