@@ -25,6 +25,7 @@ var rules = []rule{
 	{"internal/clock", nil, "the shared clock"},
 	{"internal/version", nil, "knows itself only"},
 	{"internal/favour", nil, "the process's own priority"},
+	{"internal/allow", nil, "addresses, and nothing of what is done to them"},
 	{"chaos", nil, "the vocabulary of faults stands at the bottom"},
 	{"chaos/proxy", []string{"chaos"}, ""},
 	{"chaos/proxy/api", []string{"chaos", "chaos/proxy"}, ""},

@@ -5,7 +5,6 @@ package session
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"shakedown/bench"
 	"shakedown/bench/measure"
 	"shakedown/bench/run"
+	"shakedown/internal/allow"
 	"shakedown/internal/specfile"
 	"shakedown/internal/stack"
 	"shakedown/targets/catalog"
@@ -222,7 +222,7 @@ func attach(jobs []Job, r Request) error {
 
 // allowed refuses to act on a machine that the user did not name: load and faults hurt. Every host that the client may dial
 // counts, wherever in the address it stands.
-func allowed(engine, address string, allow []string) error {
+func allowed(engine, address string, named []string) error {
 	kind, err := stack.Lookup(engine)
 	if err != nil {
 		return err
@@ -231,17 +231,7 @@ func allowed(engine, address string, allow []string) error {
 	if err != nil {
 		return fmt.Errorf("--%s-url: %w", engine, err)
 	}
-	for _, host := range hosts {
-		if !loopback(host) && !slices.Contains(allow, host) {
-			return fmt.Errorf("--%s-url: %s is not this machine; add --allow-target %s if load and faults may hit it", engine, host, host)
-		}
-	}
-	return nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return allow.Hosts("--"+engine+"-url", hosts, named)
 }
 
 // outDir is where a job's recording goes: below --out when there are several.
