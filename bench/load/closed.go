@@ -8,51 +8,63 @@ import (
 // A user of a closed loop waits for an answer, thinks, and asks again. It lives through every closed phase that has
 // room for it: the user who waits for an answer when one phase passes into the next is not joined by a second self.
 type user struct {
-	g   *generator
-	n   int // 0-based: it is part of a phase with more than n users
-	rng *rand.Rand
+	phases []Phase
+	n      int // 0-based: it is part of a phase with more than n users
+	rng    *rand.Rand
+	phase  int           // that it is in
+	ready  time.Duration // when it asks next
 }
 
-func (g *generator) newUser(n int) *user {
-	return &user{g: g, n: n, rng: rand.New(rand.NewPCG(g.Seed, uint64(n)))}
+func newUser(p *Plan, n int) *user {
+	return &user{phases: p.Phases, n: n, rng: rand.New(rand.NewPCG(p.Seed, uint64(n))), ready: -1} // before the first phase, so that it joins that one too
 }
 
-// run is the life of the user. It is due when it is ready to ask, computed as the moment of its last answer plus its
-// think time: a late timer shows as lag, and never as a longer think time.
-func (u *user) run() {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	ready := time.Duration(-1) // before the first phase, so that it joins that one too
-	for i := 0; i < len(u.g.Phases); {
-		ph := u.g.Phases[i]
-		if ph.Closed == nil || ph.Closed.Users <= u.n || ready >= ph.End {
-			i++
+// asks says whether the user asks once more, and finds out when: it passes over the phases that it has no part in.
+func (u *user) asks() bool {
+	for u.phase < len(u.phases) {
+		ph := u.phases[u.phase]
+		if ph.Closed == nil || ph.Closed.Users <= u.n || u.ready >= ph.End {
+			u.phase++
 			continue
 		}
-		mean := ph.Closed.Think.D()
-		if ready < ph.Start { // it joins: thinking first, so that users do not ask in step
-			if ready = ph.Start + think(u.rng, mean); ready >= ph.End {
-				continue
-			}
+		if u.ready >= ph.Start {
+			return true
 		}
-		if !u.wait(timer, ready) {
-			return
-		}
-		u.g.rec.schedule()
-		u.g.send(arrival{seq: u.g.seq.Add(1) - 1, due: ready})
-		ready = u.g.now() + think(u.rng, mean)
+		u.ready = ph.Start + u.think() // it joins: thinking first, so that users do not ask in step
+	}
+	return false
+}
+
+// answered makes the user think. It is due when it is ready to ask, computed as the moment of its last answer plus its
+// think time: a late timer shows as lag, and never as a longer think time.
+func (u *user) answered(at time.Duration) { u.ready = at + u.think() }
+
+// think is an exponential think time with the phase's mean.
+func (u *user) think() time.Duration {
+	return time.Duration(u.rng.ExpFloat64() * float64(u.phases[u.phase].Closed.Think.D()))
+}
+
+// live is the life of a user whose requests block.
+func (g *generator) live(u *user) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for u.asks() && g.wait(timer, u.ready) {
+		a := arrival{seq: g.seq.Add(1) - 1, due: u.ready}
+		g.rec.lane(a.seq).schedule(u.ready)
+		g.send(a)
+		u.answered(g.now())
 	}
 }
 
 // wait returns true when the moment has come, and false when the load was stopped before.
-func (u *user) wait(timer *time.Timer, until time.Duration) bool {
-	for d := until - u.g.now(); d > 0; d = until - u.g.now() {
+func (g *generator) wait(timer *time.Timer, until time.Duration) bool {
+	for d := until - g.now(); d > 0; d = until - g.now() {
 		timer.Reset(d)
 		select {
 		case <-timer.C:
-		case <-u.g.ctx.Done():
+		case <-g.ctx.Done():
 			return false
 		}
 	}
-	return !u.g.stopped.Load()
+	return !g.stopped.Load()
 }

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
+
 	"shakedown/bench"
 	"shakedown/internal/clock"
 )
@@ -26,6 +28,8 @@ type Tick struct {
 	Interval bench.Ledger
 	P50, P99 time.Duration // response time, from due
 	LagP99   time.Duration // how late requests were sent, of all that were sent
+	// Dist is of what ended since the last tick, when the plan measures. It is the generator's again when OnTick returns.
+	Dist *Distributions
 }
 
 // A feeder passes what the generator records on to the sink and to the live display.
@@ -41,6 +45,16 @@ type feeder struct {
 	last     bench.Ledger
 	response []time.Duration // since the last tick
 	lag      []time.Duration
+	interval *Distributions // since the last tick; nil when the plan does not measure
+	total    *Distributions
+}
+
+func newFeeder(p *Plan, rec *recorder, obs *observer, flying *atomic.Int64) *feeder {
+	f := &feeder{plan: p, rec: rec, obs: obs, flying: flying}
+	if p.Measure {
+		f.interval, f.total = newDistributions(p.Ops), newDistributions(p.Ops)
+	}
+	return f
 }
 
 // run feeds until ended is closed. A sink that fails stops the load: what is not recorded is not worth sending.
@@ -66,6 +80,9 @@ func (f *feeder) run(ended <-chan struct{}, stop func(cause error)) {
 func (f *feeder) finish() error {
 	f.flush()
 	f.tick()
+	if f.total != nil && f.plan.OnTick == nil {
+		f.rec.measure(f.total)
+	}
 	return f.err
 }
 
@@ -74,6 +91,9 @@ func (f *feeder) flush() {
 	f.batch = f.rec.take(f.batch[:0])
 	f.points = f.obs.take(f.points[:0])
 	f.note(f.batch)
+	if f.plan.Sink == nil {
+		return
+	}
 	if f.err == nil && len(f.batch) > 0 {
 		if err := f.plan.Sink.Samples(f.batch); err != nil {
 			f.err = fmt.Errorf("recording samples: %w", err)
@@ -91,7 +111,7 @@ func (f *feeder) flush() {
 
 // note keeps what the next tick's percentiles are of.
 func (f *feeder) note(samples []bench.Sample) {
-	if f.plan.OnTick == nil {
+	if f.plan.OnTick == nil || f.interval != nil {
 		return
 	}
 	for _, s := range samples {
@@ -109,13 +129,26 @@ func (f *feeder) tick() {
 		return
 	}
 	ledger := f.rec.ledger()
-	slices.Sort(f.response)
-	slices.Sort(f.lag)
-	f.plan.OnTick(Tick{
-		At: clock.Now() - f.plan.Zero, Ledger: ledger, InFlight: f.flying.Load(), Interval: minus(ledger, f.last),
-		P50: quantile(f.response, 0.50), P99: quantile(f.response, 0.99), LagP99: quantile(f.lag, 0.99),
-	})
+	t := Tick{At: clock.Now() - f.plan.Zero, Ledger: ledger, InFlight: f.flying.Load(), Interval: minus(ledger, f.last), Dist: f.interval}
+	if f.interval != nil {
+		f.rec.measure(f.interval)
+		t.P50, t.P99 = at(f.interval.Response, 50), at(f.interval.Response, 99)
+		t.LagP99 = at(f.interval.Lag, 99)
+	} else {
+		slices.Sort(f.response)
+		slices.Sort(f.lag)
+		t.P50, t.P99, t.LagP99 = quantile(f.response, 0.50), quantile(f.response, 0.99), quantile(f.lag, 0.99)
+	}
+	f.plan.OnTick(t)
+	if f.interval != nil {
+		f.total.merge(f.interval)
+		f.interval.reset()
+	}
 	f.last, f.response, f.lag = ledger, f.response[:0], f.lag[:0]
+}
+
+func at(h *hdrhistogram.Histogram, percentile float64) time.Duration {
+	return time.Duration(h.ValueAtPercentile(percentile))
 }
 
 // quantile is the smallest value that at least a fraction q of the sorted values do not exceed: the inverse of the
@@ -130,6 +163,13 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 		i--
 	}
 	return sorted[i]
+}
+
+func plus(a, b bench.Ledger) bench.Ledger {
+	return bench.Ledger{
+		Scheduled: a.Scheduled + b.Scheduled, OK: a.OK + b.OK, Degraded: a.Degraded + b.Degraded, Refused: a.Refused + b.Refused,
+		Failed: a.Failed + b.Failed, Unsure: a.Unsure + b.Unsure, Unsent: a.Unsent + b.Unsent,
+	}
 }
 
 func minus(a, b bench.Ledger) bench.Ledger {

@@ -421,7 +421,7 @@ func TestStatsAreOverTheJudgedPhases(t *testing.T) {
 func TestPlansThatMakeNoSenseAreRefused(t *testing.T) {
 	for name, spoil := range map[string]func(*Plan){
 		"no client":       func(p *Plan) { p.Client = nil },
-		"no sink":         func(p *Plan) { p.Sink = nil },
+		"two clients":     func(p *Plan) { p.Wire = &Wire{} },
 		"no requests":     func(p *Plan) { p.Requests = nil },
 		"no timeout":      func(p *Plan) { p.Timeout = 0 },
 		"no phases":       func(p *Plan) { p.Phases = nil },

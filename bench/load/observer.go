@@ -9,8 +9,10 @@ import (
 	"shakedown/internal/clock"
 )
 
+// What is in flight is looked at often when it is kept, and less often when only its mean and its maximum are.
 const (
 	sampleInFlightEvery = 5 * time.Millisecond
+	glanceEvery         = 20 * time.Millisecond
 	sampleRSSEvery      = 100 * time.Millisecond
 )
 
@@ -32,12 +34,18 @@ type observer struct {
 	before, after *usage
 	maxRSS        float64
 	nextRSS       time.Duration
+	seen, sum     int64 // in flight: how often looked at in the window, and the sum of it
+	most          int64
 	err           error
 }
 
 // run observes until ended is closed.
 func (o *observer) run(ended <-chan struct{}) {
-	ticker := time.NewTicker(sampleInFlightEvery)
+	every := sampleInFlightEvery
+	if o.plan.Sink == nil {
+		every = glanceEvery
+	}
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for done := false; !done; {
 		select {
@@ -47,8 +55,13 @@ func (o *observer) run(ended <-chan struct{}) {
 		}
 		at, n := clock.Now()-o.plan.Zero, o.flying.Load()
 		o.mu.Lock()
-		o.points = append(o.points, point{at, n})
+		if o.plan.Sink != nil {
+			o.points = append(o.points, point{at, n})
+		}
 		o.mu.Unlock()
+		if from, to := o.plan.window(); from <= at && at < to {
+			o.seen, o.sum, o.most = o.seen+1, o.sum+n, max(o.most, n)
+		}
 		o.watch(at, done)
 	}
 }
@@ -97,5 +110,6 @@ func (o *observer) stats() (Stats, error) {
 	return Stats{
 		WallS: (b.at - a.at).Seconds(), CPUS: b.cpuS - a.cpuS, StealS: b.stealS - a.stealS, IdleS: b.idleS - a.idleS,
 		GCPauseMS: longestPause(a.pauses, b.pauses) * 1000, MaxRSSMB: o.maxRSS,
+		InFlightMean: float64(o.sum) / float64(max(o.seen, 1)), InFlightMax: o.most,
 	}, o.err
 }

@@ -13,7 +13,7 @@ const nap = 20 * time.Millisecond
 // pace hands every arrival of the open phases over when it is due. It never skips: after a late wake-up all that is due
 // leaves at once, with the due times it had, so that its lateness is part of the latency. It returns at the end of the plan, or when the load is stopped.
 func (g *generator) pace() {
-	p := clock.NewPacer()
+	p := clock.NewPacer(true)
 	defer p.Close()
 	var now time.Duration
 	for _, ph := range g.Phases {
@@ -46,10 +46,10 @@ func (g *generator) sleepUntil(p *clock.Pacer, t time.Duration) time.Duration {
 // dispatch hands an arrival to an idle worker, or to a new one: never does an arrival wait for an answer to another.
 func (g *generator) dispatch(due time.Duration) {
 	a := arrival{seq: g.seq.Add(1) - 1, due: due}
-	g.rec.schedule()
+	g.rec.lane(a.seq).schedule(due)
 	if g.stopped.Load() || g.handed.Load() >= int64(g.MaxInFlight) {
 		r := g.Requests.Next(a.seq)
-		g.unsent(bench.Sample{Seq: a.seq, Op: r.Op, Key: r.Key, Due: due})
+		g.unsent(bench.Sample{Seq: a.seq, Op: r.Op, Key: r.Key, Due: due}, causeGuard)
 		return
 	}
 	g.handed.Add(1)

@@ -28,6 +28,7 @@ type Answer struct {
 	Flags   bench.Flags
 	Value   int64
 	Wait    time.Duration // for a connection of the client's pool, before the request was sent
+	Cause   string        // of an outcome other than ok, in a few words: there should be few different ones
 }
 
 // Requests says what an arrival asks for. It is pure in seq and safe for concurrent use; *bench.Stream is one.
@@ -63,9 +64,14 @@ type Plan struct {
 	Phases   []Phase // in order of time
 	Requests Requests
 	Timeout  time.Duration // when a user gives up, counted from when the request was sent
-	Client   Client
-	Sink     Sink
+	Client   Client        // either a Client, or the event loops of a Wire
+	Wire     *Wire
+	Sink     Sink   // nil: single samples are not kept
 	Seed     uint64 // of the think times of a closed loop
+	// Measure asks for Distributions.
+	Measure bool
+	// Ops is how many operations Requests has; with more than one, Distributions tell them apart.
+	Ops int
 	// MaxInFlight guards the generator's memory: an arrival beyond it is Unsent. 0 means DefaultMaxInFlight.
 	MaxInFlight int
 	// Drain is how long the last requests are waited for after the last phase; then they are cut off and Unsure. 0 means Timeout.
@@ -85,13 +91,19 @@ type Stats struct {
 	GCPauseMS float64 // the longest stop-the-world pause, to the width of the runtime's histogram bucket
 	MaxRSSMB  float64 // the largest resident set seen
 	Users     int     // the most users of any closed loop
+	// InFlightMean and InFlightMax are of requests that the generator had got to and that had not ended, sampled every 5 ms.
+	InFlightMean float64
+	InFlightMax  int64
+	Dist         *Distributions // nil unless the plan asks for it
 }
 
 // prepare checks the plan and fills in what may be left out.
 func (p *Plan) prepare(now time.Duration) error {
 	switch {
-	case p.Requests == nil || p.Client == nil || p.Sink == nil:
-		return errors.New("load: a plan needs Requests, a Client and a Sink")
+	case p.Wire == nil && (p.Requests == nil || p.Client == nil):
+		return errors.New("load: a plan needs Requests and a Client, or a Wire")
+	case p.Wire != nil && p.Client != nil:
+		return errors.New("load: a plan has a Client or a Wire, not both")
 	case p.Timeout <= 0:
 		return fmt.Errorf("load: timeout must be positive, got %v", p.Timeout)
 	case p.Drain < 0:
@@ -102,7 +114,9 @@ func (p *Plan) prepare(now time.Duration) error {
 		return errors.New("load: a plan needs a phase")
 	}
 	var last time.Duration
+	open := false
 	for i, ph := range p.Phases {
+		open = open || ph.Arrivals != nil
 		switch {
 		case ph.Start < last || ph.End < ph.Start:
 			return fmt.Errorf("load: phase %d, %v to %v, is out of order", i, ph.Start, ph.End)
@@ -114,6 +128,16 @@ func (p *Plan) prepare(now time.Duration) error {
 			return fmt.Errorf("load: phase %d: think time must not be negative, got %v", i, ph.Closed.Think)
 		}
 		last = ph.End
+	}
+	if p.Wire != nil && p.Wire.o.Loops > 1 && open {
+		if p.users() > 0 {
+			return errors.New("load: several loops can share an open or a closed loop, not both")
+		}
+		for i, ph := range p.Phases {
+			if _, ok := ph.Arrivals.(sharer); ph.Arrivals != nil && !ok {
+				return fmt.Errorf("load: phase %d: its arrivals cannot be shared by several loops", i)
+			}
+		}
 	}
 	if p.Zero == 0 {
 		p.Zero = now
@@ -143,6 +167,20 @@ func (p *Plan) window() (from, to time.Duration) {
 		}
 	}
 	return from, to
+}
+
+// measured are the spans that Distributions are about.
+func (p *Plan) measured() []span {
+	var spans []span
+	for _, ph := range p.Phases {
+		if ph.Judged {
+			spans = append(spans, span{ph.Start, ph.End})
+		}
+	}
+	if spans == nil {
+		spans = []span{{p.Phases[0].Start, p.end()}}
+	}
+	return spans
 }
 
 // users is the most users of any closed loop of the plan.

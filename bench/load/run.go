@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,17 +25,18 @@ func Run(ctx context.Context, p Plan) (Stats, error) {
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	g := &generator{Plan: p, ctx: ctx, rec: newRecorder(), jobs: make(chan arrival)}
+	g := &generator{Plan: p, ctx: ctx, jobs: make(chan arrival)}
+	g.rec = newRecorder(&g.Plan, g.lanes())
 	defer context.AfterFunc(ctx, func() { g.stopped.Store(true) })()
 
 	var feed sync.WaitGroup
 	ended := make(chan struct{})
 	obs := &observer{plan: &g.Plan, flying: &g.flying}
-	feeder := &feeder{plan: &g.Plan, rec: g.rec, obs: obs, flying: &g.flying}
+	feeder := newFeeder(&g.Plan, g.rec, obs, &g.flying)
 	feed.Go(func() { obs.run(ended) })
 	feed.Go(func() { feeder.run(ended, stop) })
 
-	g.generate()
+	lerr := g.generate(stop)
 	drain := time.AfterFunc(g.untilDrained(), func() { stop(errDrained) })
 	g.work.Wait()
 	drain.Stop()
@@ -46,11 +46,11 @@ func Run(ctx context.Context, p Plan) (Stats, error) {
 	err := feeder.finish()
 	stats, serr := obs.stats()
 	stats.Ledger = g.rec.ledger()
-	stats.Users = p.users()
+	stats.Users, stats.Dist = p.users(), feeder.total
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errDrained) && err == nil {
 		err = fmt.Errorf("load stopped: %w", cause)
 	}
-	return stats, errors.Join(err, serr)
+	return stats, errors.Join(lerr, err, serr)
 }
 
 // A generator is a plan that runs.
@@ -76,16 +76,27 @@ func (g *generator) now() time.Duration { return clock.Now() - g.Zero }
 
 func (g *generator) untilDrained() time.Duration { return max(0, g.end()+g.Drain-g.now()) }
 
+// lanes is how many may record without waiting for each other.
+func (g *generator) lanes() int {
+	if g.Wire != nil {
+		return g.Wire.o.Loops
+	}
+	return lanes
+}
+
 // generate runs all phases, to their end. Requests may be in flight still.
-func (g *generator) generate() {
+func (g *generator) generate(stop func(cause error)) error {
 	defer close(g.jobs)
-	for user := range g.users() {
-		u := g.newUser(user)
-		g.work.Go(u.run)
+	if g.Wire != nil {
+		return g.loops(stop)
+	}
+	for n := range g.users() {
+		g.work.Go(func() { g.live(newUser(&g.Plan, n)) })
 	}
 	var pacing sync.WaitGroup
 	pacing.Go(g.pace) // a goroutine of its own: it takes a thread with it
 	pacing.Wait()
+	return nil
 }
 
 // send sends one arrival, waits for its answer, and records it.
@@ -93,7 +104,7 @@ func (g *generator) send(a arrival) {
 	r := g.Requests.Next(a.seq)
 	s := bench.Sample{Seq: a.seq, Op: r.Op, Key: r.Key, Due: a.due}
 	if g.stopped.Load() {
-		g.unsent(s)
+		g.unsent(s, causeStopped)
 		return
 	}
 	g.flying.Add(1)
@@ -101,6 +112,8 @@ func (g *generator) send(a arrival) {
 	answer := g.Client.Do(g.ctx, a.seq, r, g.Timeout)
 	s.Done = g.now()
 	g.flying.Add(-1)
+	wait := min(answer.Wait, s.Done-s.Sent)
+	s.Sent += wait
 	s.Outcome, s.Flags, s.Value = answer.Outcome, answer.Flags, answer.Value
 	switch {
 	case s.Outcome == bench.Unsent:
@@ -108,16 +121,17 @@ func (g *generator) send(a arrival) {
 	case s.Outcome == bench.Failed && g.ctx.Err() != nil:
 		s.Outcome = bench.Unsure // it was we who gave up
 	}
-	g.rec.record(s)
+	g.rec.lane(s.Seq).record(s, wait, answer.Cause)
 }
+
+// Causes that the generator itself states.
+const (
+	causeGuard   = "too many in flight"
+	causeStopped = "the load was stopped"
+)
 
 // unsent records an arrival that was due and never left.
-func (g *generator) unsent(s bench.Sample) {
+func (g *generator) unsent(s bench.Sample, cause string) {
 	s.Outcome, s.Done = bench.Unsent, g.now()
-	g.rec.record(s)
-}
-
-// think is an exponential think time with the given mean.
-func think(rng *rand.Rand, mean time.Duration) time.Duration {
-	return time.Duration(rng.ExpFloat64() * float64(mean))
+	g.rec.lane(s.Seq).record(s, 0, cause)
 }

@@ -65,7 +65,7 @@ func field(path, name, sep string) string {
 func TimerOvershoot() time.Duration {
 	late := make(chan []time.Duration)
 	go func() { // a goroutine of its own, because a pacer takes its thread
-		pacer := clock.NewPacer()
+		pacer := clock.NewPacer(true)
 		defer pacer.Close()
 		var all []time.Duration
 		for range 100 {

@@ -10,8 +10,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Now is the time since the machine's monotonic epoch.
-func Now() time.Duration {
+// Now is the time since the machine's monotonic epoch. It reads the clock as package time does, from the vDSO, which costs a
+// tenth of a system call.
+func Now() time.Duration { return epoch + time.Since(origin) }
+
+// The monotonic clock said epoch when package time read origin, which it reads from the same clock.
+var origin, epoch = align()
+
+// align reads package time's clock between two readings of the machine's, until these are close together: then the one in
+// between is known to half their distance.
+func align() (origin time.Time, epoch time.Duration) {
+	closest := time.Duration(1<<63 - 1)
+	for range 64 {
+		before, at, after := monotonic(), time.Now(), monotonic()
+		if d := after - before; d < closest {
+			closest, origin, epoch = d, at, before+d/2
+		}
+	}
+	return origin, epoch
+}
+
+func monotonic() time.Duration {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
 		panic("clock_gettime(CLOCK_MONOTONIC): " + err.Error()) // cannot fail on Linux
@@ -27,8 +46,9 @@ type Pacer struct {
 	policy *unix.SchedAttr // the thread's own, when it could be given another
 }
 
-// NewPacer locks the calling goroutine to its thread and sharpens the thread's timers. Close undoes both.
-func NewPacer() *Pacer {
+// NewPacer locks the calling goroutine to its thread and sharpens the thread's timers. Close undoes both. An urgent one also
+// asks for the thread to be run as soon as its time has come; it should sleep most of the time.
+func NewPacer(urgent bool) *Pacer {
 	runtime.LockOSThread()
 	slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
 	if err != nil {
@@ -36,6 +56,9 @@ func NewPacer() *Pacer {
 	}
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
 	p := &Pacer{slack: slack}
+	if !urgent {
+		return p
+	}
 	// With the privilege for it, the thread runs as soon as its timer fires, whatever else wants the core (sched(7)). It is
 	// awake for microseconds at a time, and what it starts does not inherit this.
 	if now, err := unix.SchedGetAttr(0, 0); err == nil {

@@ -1,0 +1,236 @@
+package wire
+
+import (
+	"errors"
+	"strconv"
+	"syscall"
+	"time"
+
+	"shakedown/bench"
+)
+
+// A conn is one connection. It has an exchange, or is idle, or is being closed.
+type conn struct {
+	fd      int
+	id      int32  // its place in Loop.conns
+	gen     uint32 // tells events of this connection from those of an earlier one in the same place
+	target  int32
+	idleAt  int32 // its place among the target's idle connections; -1: not idle
+	dialing bool
+	fresh   bool // no request was answered on it yet
+	more    bool // epoll: there may be more to read
+	x       *exchange
+	op      bench.OpID
+	key     int64
+	out     []byte // the request
+	off     int    // of out, that the kernel has taken
+	resp    response
+}
+
+// dial opens a connection for x.
+func (l *Loop) dial(x *exchange) {
+	t := &l.targets[x.target]
+	c := l.newConn(x.target)
+	x.c, c.x, x.sent = c, x, l.now
+	c.out, c.op, c.key = l.src.AppendHTTP(c.out[:0], x.Seq)
+	c.off = 0
+	if err := l.tr.dial(c, t); err != nil {
+		outcome := bench.Failed
+		if short(err) {
+			outcome = bench.Unsent
+		}
+		l.end(x, outcome, l.cause("connect", err))
+		l.drop(c, false)
+	}
+}
+
+// newConn is a place for a connection, used before where there is one.
+func (l *Loop) newConn(target int32) *conn {
+	var c *conn
+	if n := len(l.free); n > 0 {
+		c = l.conns[l.free[n-1]]
+		l.free = l.free[:n-1]
+	} else {
+		c = &conn{id: int32(len(l.conns))}
+		l.conns = append(l.conns, c)
+	}
+	c.gen++
+	c.fd, c.target, c.idleAt, c.dialing, c.fresh, c.more = -1, target, -1, true, true, false
+	l.targets[target].open++
+	return c
+}
+
+// send sends x on a connection that is idle.
+func (l *Loop) send(c *conn, x *exchange) {
+	c.idleAt = -1
+	x.c, c.x, x.sent = c, x, l.now
+	c.out, c.op, c.key = l.src.AppendHTTP(c.out[:0], x.Seq)
+	c.off = 0
+	c.resp.begin(bodyless(c.out))
+	l.tr.flush(c)
+}
+
+func bodyless(request []byte) bool { return len(request) > 5 && string(request[:5]) == "HEAD " }
+
+// connected: c is open, or could not be opened.
+func (l *Loop) connected(c *conn, err error) {
+	if err != nil {
+		outcome := bench.Failed
+		if short(err) {
+			outcome = bench.Unsent
+		}
+		l.fail(c, outcome, l.cause("connect", err))
+		return
+	}
+	c.dialing = false
+	c.resp.begin(bodyless(c.out))
+	l.tr.flush(c)
+}
+
+// wrote: the kernel has taken n more bytes of the request, or none, ever.
+func (l *Loop) wrote(c *conn, n int, err error) {
+	x := c.x
+	if x == nil {
+		return
+	}
+	if n > 0 {
+		c.off += n
+		x.left = true
+	}
+	switch {
+	case err == nil:
+	case !x.left && !c.fresh: // the server had closed the connection while it was idle: nothing has left, so another may take it
+		c.x, x.c = nil, nil
+		l.drop(c, false)
+		l.place(x)
+	case x.left:
+		l.fail(c, bench.Unsure, l.cause("write", err))
+	default:
+		l.fail(c, bench.Failed, l.cause("write", err))
+	}
+}
+
+// received: b came on c, and was there at the given time.
+func (l *Loop) received(c *conn, b []byte, at time.Duration) {
+	x := c.x
+	if x == nil { // nobody asked
+		l.drop(c, false)
+		return
+	}
+	rest, done, err := c.resp.feed(b)
+	switch {
+	case err != nil:
+		x.left = true
+		l.fail(c, bench.Unsure, err.Error())
+	case done:
+		l.answered(c, x, len(rest) == 0, at)
+	}
+}
+
+// closed: no more will come on c.
+func (l *Loop) closed(c *conn, err error) {
+	x := c.x
+	switch {
+	case x == nil:
+		l.drop(c, false)
+	case err == nil && c.resp.closed():
+		l.answered(c, x, false, l.now)
+	case !x.left:
+		l.fail(c, bench.Failed, l.cause("read", err))
+	case err == nil && c.resp.began:
+		l.fail(c, bench.Unsure, errTruncated.Error())
+	case err == nil:
+		l.fail(c, bench.Unsure, "closed without an answer")
+	default:
+		l.fail(c, bench.Unsure, l.cause("read", err))
+	}
+}
+
+// statusText is what is said of a status that is not ok.
+var statusText = func() (text [1000]string) {
+	for i := range text {
+		text[i] = "status " + strconv.Itoa(i)
+	}
+	return text
+}()
+
+func (l *Loop) fail(c *conn, outcome bench.Outcome, why string) {
+	l.end(c.x, outcome, why)
+	l.drop(c, false)
+}
+
+// answered ends the exchange of c, which can be used again when it is clean, and both sides agree.
+func (l *Loop) answered(c *conn, x *exchange, clean bool, at time.Duration) {
+	l.look()
+	late := l.now
+	l.now = min(max(at, x.sent), l.now)
+	whole := c.off == len(c.out) // a server may answer before it has read everything; then the connection is of no more use
+	outcome := c.resp.outcome()
+	why := ""
+	if outcome != bench.OK {
+		why = statusText[c.resp.status%len(statusText)]
+	}
+	l.end(x, outcome, why)
+	l.now = late
+	if !clean || !c.resp.keep || !whole {
+		l.drop(c, false)
+		return
+	}
+	c.fresh = false
+	t := &l.targets[c.target]
+	if next := t.unqueue(); next != nil {
+		l.send(c, next)
+		return
+	}
+	c.idleAt = int32(len(t.idle))
+	t.idle = append(t.idle, c)
+}
+
+// drop closes c, which has no exchange any more. Abrupt: with a reset, so that neither side keeps anything of it.
+func (l *Loop) drop(c *conn, abrupt bool) {
+	t := &l.targets[c.target]
+	if i := c.idleAt; i >= 0 && int(i) < len(t.idle) && t.idle[i] == c {
+		last := t.idle[len(t.idle)-1]
+		t.idle[i], last.idleAt = last, i
+		t.idle = t.idle[:len(t.idle)-1]
+	}
+	if c.fd >= 0 {
+		l.tr.close(c, abrupt)
+		c.fd = -1
+	}
+	c.gen++
+	c.idleAt = -1
+	t.open--
+	l.free = append(l.free, c.id)
+}
+
+// byID is the connection that an event is about, or nil when it is gone.
+func (l *Loop) byID(id int32, gen uint32) *conn {
+	if int(id) >= len(l.conns) {
+		return nil
+	}
+	if c := l.conns[id]; c.gen == gen && c.fd >= 0 {
+		return c
+	}
+	return nil
+}
+
+// A failure is what went wrong in doing what.
+type failure struct {
+	doing string
+	errno syscall.Errno
+}
+
+// cause is an error in a few words. They are made once.
+func (l *Loop) cause(doing string, err error) string {
+	f := failure{doing: doing}
+	if !errors.As(err, &f.errno) {
+		return doing + " failed"
+	}
+	text, ok := l.causes[f]
+	if !ok {
+		text = doing + ": " + f.errno.Error()
+		l.causes[f] = text
+	}
+	return text
+}

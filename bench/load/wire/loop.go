@@ -1,0 +1,193 @@
+package wire
+
+import (
+	"sync/atomic"
+	"time"
+
+	"shakedown/bench"
+	"shakedown/internal/clock"
+)
+
+// An Arrival is a request that is due. Times are offsets from the loop's zero.
+type Arrival struct {
+	Seq  uint64
+	Due  time.Duration
+	User int // of a closed loop
+}
+
+// A Result is what became of an arrival.
+type Result struct {
+	bench.Sample
+	User  int           // of the arrival
+	Wait  time.Duration // from when the loop got to it until it had a connection
+	Cause string        // of an outcome other than ok
+}
+
+// A Source says what a loop sends, and is told what became of it. Only the loop calls it, from its own thread; nothing in it may block.
+type Source interface {
+	// Next is an arrival that is due at now or was due before.
+	Next(now time.Duration) (Arrival, bool)
+	// Due is when Next will have the next arrival, if it has one without another ending first.
+	Due() (time.Duration, bool)
+	// Over says that there will be no more arrivals.
+	Over() bool
+	// AppendHTTP writes the request of an arrival, whole and ready for the wire.
+	AppendHTTP(dst []byte, seq uint64) (out []byte, op bench.OpID, key int64)
+	// Ended takes what became of an arrival; every arrival that Next has given ends once.
+	Ended(*Result)
+}
+
+// Options are how a loop works. Zero is the time of clock.Now that offsets are from.
+type Options struct {
+	Targets []Target // arrival seq goes to target seq mod n
+	// Connections is the most connections open to one target; an arrival beyond them waits for one. 0 means no limit.
+	Connections int
+	Timeout     time.Duration // from when the loop got to an arrival
+	Zero        time.Duration
+	Backend     Backend
+	// Gather is how long arrivals may be held back so that several leave together: all of it at 30 000/s and more, nothing up to
+	// 10 000/s, and in proportion between.
+	Gather time.Duration
+	// Urgent asks the kernel to run the loop as soon as it wakes: for loops that mostly sleep.
+	Urgent bool
+	// Stop, once true, makes the loop cut off what is in flight; Drain is when it does so at the latest, an offset.
+	Stop  *atomic.Bool
+	Drain time.Duration
+}
+
+// burst is how many requests a loop sends before it looks for answers again, so that an answer's time is not taken late.
+const burst = 16
+
+// nap bounds how long a loop sleeps, and so how late it sees that it was stopped.
+const nap = 20 * time.Millisecond
+
+// A Loop drives its share of the load.
+type Loop struct {
+	o       Options
+	src     Source
+	tr      transport
+	now     time.Duration // as of the last look at the clock
+	targets []endpoint
+	conns   []*conn
+	free    []int32 // of conns
+	flying  int     // exchanges that have not ended
+	lastDue time.Duration
+	gap     time.Duration // between arrivals of the open loop, a moving average
+	oldest  exchange      // sentinel of the ring of exchanges, in order of ready, and so of time-out
+	spare   *exchange
+	scratch []byte
+	causes  map[failure]string
+	res     Result
+}
+
+// NewLoop makes a loop; Run runs it, once. It fails when the kernel denies what the back end needs.
+func NewLoop(o Options, src Source) (*Loop, error) {
+	l := &Loop{o: o, src: src, gap: time.Second, causes: map[failure]string{}}
+	l.oldest.next, l.oldest.prev = &l.oldest, &l.oldest
+	for _, t := range o.Targets {
+		e, err := resolve(t)
+		if err != nil {
+			return nil, err
+		}
+		l.targets = append(l.targets, e)
+	}
+	tr, err := o.Backend.open(l)
+	if err != nil {
+		return nil, err
+	}
+	l.tr = tr
+	return l, nil
+}
+
+// Run drives the load to its end, on the calling goroutine, to which it gives a thread. It returns once every arrival has ended.
+// Its system calls block the thread without the Go scheduler's knowledge: while it runs it asks for one more of GOMAXPROCS.
+func (l *Loop) Run() error {
+	defer ownProc()()
+	thread := clock.NewPacer(l.o.Urgent)
+	defer thread.Close()
+	defer l.shut()
+	if err := l.tr.start(); err != nil {
+		return err
+	}
+	for {
+		more := l.sendDue()
+		l.admit()
+		l.expire()
+		stopped := l.o.Stop != nil && l.o.Stop.Load()
+		if l.flying == 0 && (stopped || l.src.Over()) {
+			return nil
+		}
+		if stopped || l.now >= l.o.Drain {
+			l.cut()
+			return nil
+		}
+		l.tr.wait(l.until(more))
+	}
+}
+
+// sendDue sends what is due, though not so much at a time that answers would wait; more says that it stopped for that.
+func (l *Loop) sendDue() (more bool) {
+	for range burst {
+		l.look()
+		a, ok := l.src.Next(l.now)
+		if !ok {
+			return false
+		}
+		if a.User < 0 {
+			l.gap += (a.Due - l.lastDue - l.gap) / gapWeight
+			l.lastDue = a.Due
+		}
+		l.begin(a)
+	}
+	return true
+}
+
+// look reads the clock.
+func (l *Loop) look() { l.now = clock.Now() - l.o.Zero }
+
+// until is when the loop has something to do even when nothing comes. It is deaf when answers can wait until then.
+func (l *Loop) until(more bool) (t time.Duration, deaf bool) {
+	if more {
+		return l.now, false
+	}
+	due, ok := l.src.Due()
+	if g := l.gather(); ok && g > 0 && due < l.now+g {
+		return max(due, l.now+g), true
+	}
+	t = min(l.now+nap, l.o.Drain)
+	if ok {
+		t = min(t, due)
+	}
+	if x := l.oldest.next; x != &l.oldest {
+		t = min(t, x.ready+l.o.Timeout)
+	}
+	return t, false
+}
+
+// A loop that wakes up for a single arrival spends several times what a request costs: on the timer, the switch, and the interrupt
+// that wakes the server's core. Above lowRate arrivals a second a loop may therefore gather them, for longer as the rate rises.
+// What that makes late is late in the results too: it is send lag, and part of the response time.
+const (
+	lowRate   = 10_000
+	highRate  = 30_000
+	gapWeight = 64 // of the moving average of the gap between arrivals
+)
+
+// gather is how long the loop sleeps at least.
+func (l *Loop) gather() time.Duration {
+	if l.gap <= 0 || l.gap >= time.Second/lowRate {
+		return 0
+	}
+	rate := float64(time.Second) / float64(l.gap)
+	return time.Duration(min(1, (rate-lowRate)/(highRate-lowRate)) * float64(l.o.Gather))
+}
+
+// shut closes all connections.
+func (l *Loop) shut() {
+	for _, c := range l.conns {
+		if c != nil && c.fd >= 0 {
+			l.drop(c, false)
+		}
+	}
+	l.tr.shut()
+}

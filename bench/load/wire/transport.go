@@ -1,0 +1,63 @@
+package wire
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// A transport moves bytes for a loop and calls it back from within wait and flush: connected, wrote, received and closed. It owns the file
+// descriptors.
+type transport interface {
+	// start is called once, on the thread that all other calls will come from.
+	start() error
+	// dial begins to connect; how that ends is told later, unless it fails at once.
+	dial(c *conn, to *endpoint) error
+	// flush sends c.out from c.off.
+	flush(c *conn)
+	// wait returns once something has happened or the time, an offset, has come; what happened has been told then. A deaf one
+	// lets the time come, whatever happens.
+	wait(until time.Duration, deaf bool)
+	// close closes the connection's descriptor; nothing is told of it any more.
+	close(c *conn, abrupt bool)
+	// shut ends the transport.
+	shut()
+}
+
+// A Backend is a way to do non-blocking input and output.
+type Backend string
+
+// The back ends. Auto is the one that was cheaper where it was measured, and can be had: see docs/benchmarks/load.md.
+const (
+	Auto    Backend = "auto"
+	Epoll   Backend = "epoll"
+	IOUring Backend = "io_uring"
+)
+
+// Backends are the names that Options.Backend takes.
+func Backends() []Backend { return []Backend{Auto, Epoll, IOUring} }
+
+func (b Backend) open(l *Loop) (transport, error) {
+	switch b {
+	case Epoll, "", Auto:
+		return newEpoll(l)
+	case IOUring:
+		return newUring(l)
+	default:
+		return nil, fmt.Errorf("unknown back end %q; one of %v", b, Backends())
+	}
+}
+
+var procs sync.Mutex
+
+// ownProc gives the Go scheduler one more thread to run on, for a loop that blocks one without telling it.
+func ownProc() (undo func()) {
+	change := func(by int) {
+		procs.Lock()
+		defer procs.Unlock()
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + by)
+	}
+	change(1)
+	return func() { change(-1) }
+}
