@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"shakedown/bench"
+	"shakedown/internal/clock"
 )
 
 // The response headers by which a service says more than a status does, in canonical form.
@@ -34,9 +35,10 @@ const maxBody = 1 << 20
 // HTTPClient is a Client on net/http: HTTP/1.1, no proxy, no compression, no redirects, no limit on connections, and no
 // retries, not even those that net/http does by itself: each would be a request that the ledger does not know.
 type HTTPClient struct {
-	bases     []*url.URL
-	transport *http.Transport
-	end       context.CancelFunc // of dials
+	bases       []*url.URL
+	transport   *http.Transport
+	multiplexed bool               // requests share connections
+	end         context.CancelFunc // of dials
 
 	mu     sync.Mutex // orders dials.Add before dials.Wait
 	closed bool
@@ -111,19 +113,21 @@ func (c *HTTPClient) beginDial() bool {
 func (c *HTTPClient) Do(ctx context.Context, seq uint64, r bench.Request, timeout time.Duration) Answer {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	t := &attempt{cancel: cancel}
+	t := &attempt{cancel: cancel, shared: c.multiplexed}
+	began := clock.Now()
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: t.gotConn, WroteHeaders: t.wroteHeaders})
 	req, err := c.request(ctx, seq, r)
 	if err != nil {
-		return Answer{Outcome: bench.Failed}
+		return Answer{Outcome: bench.Failed, Cause: "a path that cannot be sent"}
 	}
 	resp, err := c.transport.RoundTrip(req) //nolint:bodyclose // discard closes it
 	if err != nil {
-		return Answer{Outcome: t.outcome(err)}
+		return Answer{Outcome: t.outcome(err), Wait: t.waited(began), Cause: cause(err, t.left())}
 	}
 	a := answer(resp)
+	a.Wait = t.waited(began)
 	if err := discard(resp.Body); err != nil && a.Outcome.Answered() {
-		a.Outcome = bench.Unsure // the answer broke off
+		a.Outcome, a.Cause = bench.Unsure, cause(err, true) // the answer broke off
 	}
 	return a
 }
@@ -172,6 +176,9 @@ func answer(resp *http.Response) Answer {
 	default:
 		a.Outcome = bench.OK
 	}
+	if a.Outcome != bench.OK {
+		a.Cause = statusCause(resp.StatusCode)
+	}
 	a.Flags = bench.ParseFlags(first(resp.Header, flagsHeader))
 	if v, err := strconv.ParseInt(first(resp.Header, valueHeader), 10, 64); err == nil {
 		a.Value = v // a service that states no value, or not a number, has value 0
@@ -205,20 +212,34 @@ func discard(body io.ReadCloser) (err error) {
 	return err
 }
 
-// An attempt follows one request through net/http, to know whether any of it may have left.
+// An attempt follows one request through net/http, to know whether any of it may have left, and when.
 type attempt struct {
-	left   atomic.Bool
+	sent   atomic.Int64 // a time of clock.Now; 0: it has not left
+	shared bool         // its connection is other requests' too
 	cancel context.CancelFunc
 }
 
 // wroteHeaders: from here on the request may be on the wire.
-func (t *attempt) wroteHeaders() { t.left.Store(true) }
+func (t *attempt) wroteHeaders() { t.sent.CompareAndSwap(0, int64(clock.Now())) }
+
+func (t *attempt) left() bool { return t.sent.Load() != 0 }
+
+// waited is how long the request, begun then, had no connection, or no room on one.
+func (t *attempt) waited(began time.Duration) time.Duration {
+	if sent := t.sent.Load(); sent != 0 {
+		return time.Duration(sent) - began
+	}
+	return clock.Now() - began
+}
 
 // gotConn is called again when net/http retries by itself, as it does with a GET whose idle connection turned out to be
-// closed. When the first attempt may have left, the retry must not: its connection is closed under it.
+// closed. When the first attempt may have left, the retry must not: its connection is closed under it, unless others use that too.
 func (t *attempt) gotConn(info httptrace.GotConnInfo) {
-	if t.left.Load() {
-		t.cancel()
+	if !t.left() {
+		return
+	}
+	t.cancel()
+	if !t.shared {
 		_ = info.Conn.Close()
 	}
 }
@@ -227,7 +248,7 @@ func (t *attempt) gotConn(info httptrace.GotConnInfo) {
 var short = []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM}
 
 func (t *attempt) outcome(err error) bench.Outcome {
-	if t.left.Load() {
+	if t.left() {
 		return bench.Unsure
 	}
 	for _, e := range short {

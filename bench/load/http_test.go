@@ -63,7 +63,14 @@ func TestAnAnswerBecomesTheOutcomeItStates(t *testing.T) {
 				}
 				w.WriteHeader(c.status)
 			})
-			if got := client(t, url).Do(t.Context(), 0, get, time.Minute); got != c.want {
+			got := client(t, url).Do(t.Context(), 0, get, time.Minute)
+			if c.want.Outcome != bench.OK {
+				c.want.Cause = fmt.Sprint("status ", c.status)
+			}
+			if got.Wait <= 0 {
+				t.Errorf("waited %v for a connection; a dial takes some time", got.Wait)
+			}
+			if got.Wait = 0; got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
 		})
