@@ -35,7 +35,7 @@ var _ wire.Source = (*schedule)(nil)
 
 func newSchedule(g *generator, i, k int) *schedule {
 	s := &schedule{g: g, lane: g.rec.lanes[i], i: i, k: k, room: max(1, g.MaxInFlight/k), phase: -1}
-	s.all = make([]*user, g.Plan.users())
+	s.all = make([]*user, g.users())
 	for n := i; n < len(s.all); n += k {
 		s.all[n] = newUser(&g.Plan, n)
 		if s.all[n].asks() {

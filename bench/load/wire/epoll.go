@@ -178,7 +178,7 @@ func (e *epoll) read(c *conn) {
 		if c.gen != gen || c.fd < 0 {
 			return
 		}
-		if int(n) < len(e.buf) && !ended {
+		if n < len(e.buf) && !ended {
 			c.more = false
 			return
 		}

@@ -49,6 +49,16 @@ func (b Backend) open(l *Loop) (transport, error) {
 	}
 }
 
+// Available says why this machine does not have a back end.
+func Available(b Backend) error {
+	t, err := b.open(nil)
+	if err != nil {
+		return err
+	}
+	t.shut()
+	return nil
+}
+
 var procs sync.Mutex
 
 // ownProc gives the Go scheduler one more thread to run on, for a loop that blocks one without telling it.
