@@ -29,6 +29,8 @@ type schedule struct {
 
 	all   []*user // those of this share; nil where another share has them
 	users users   // that think
+
+	scratch []byte
 }
 
 var _ wire.Source = (*schedule)(nil)
@@ -110,11 +112,23 @@ func (s *schedule) Next(now time.Duration) (wire.Arrival, bool) {
 			s.g.flying.Add(1)
 			return a, true
 		}
-		r := bench.Sample{Seq: a.Seq, Due: a.Due, Done: now, Outcome: bench.Unsent}
-		_, r.Op, r.Key = s.AppendHTTP(nil, a.Seq)
-		s.lane.record(r, 0, causeGuard)
+		s.unsent(a, now, causeGuard)
 		s.thinks(a.User, now)
 	}
+}
+
+// Abandon counts what was due and has not been sent.
+func (s *schedule) Abandon(now time.Duration) {
+	for a, ok := s.due(now); ok; a, ok = s.due(now) {
+		s.lane.schedule(a.Due)
+		s.unsent(a, now, causeStopped)
+	}
+}
+
+func (s *schedule) unsent(a wire.Arrival, now time.Duration, cause string) {
+	r := bench.Sample{Seq: a.Seq, Due: a.Due, Done: now, Outcome: bench.Unsent}
+	s.scratch, r.Op, r.Key = s.AppendHTTP(s.scratch[:0], a.Seq)
+	s.lane.record(r, 0, cause)
 }
 
 func (s *schedule) due(now time.Duration) (a wire.Arrival, ok bool) {

@@ -29,6 +29,8 @@ type Source interface {
 	Next(now time.Duration) (Arrival, bool)
 	// Due is when Next will have the next arrival, if it has one without another ending first.
 	Due() (time.Duration, bool)
+	// Abandon takes notice that what is due at now will not be sent.
+	Abandon(now time.Duration)
 	// Over says that there will be no more arrivals.
 	Over() bool
 	// AppendHTTP writes the request of an arrival, whole and ready for the wire.
@@ -114,11 +116,12 @@ func (l *Loop) Run() error {
 		l.admit()
 		l.expire()
 		stopped := l.o.Stop != nil && l.o.Stop.Load()
-		if l.flying == 0 && (stopped || l.src.Over()) {
-			return nil
-		}
-		if stopped || l.now >= l.o.Drain {
+		switch {
+		case stopped || l.now >= l.o.Drain:
 			l.cut()
+			l.src.Abandon(l.now)
+			return nil
+		case l.flying == 0 && l.src.Over():
 			return nil
 		}
 		l.tr.wait(l.until(more))

@@ -14,6 +14,7 @@ type Target struct{ Addr string }
 // An endpoint is a target as the kernel wants it, and what the loop has of it.
 type endpoint struct {
 	family      int
+	loopback    bool    // 127.0.0.0/8
 	sockaddr    []byte  // struct sockaddr_in or sockaddr_in6
 	open        int     // connections, with those that are being opened
 	idle        []*conn // the one that was used last is used next
@@ -30,7 +31,7 @@ func resolve(t Target) (endpoint, error) {
 		binary.NativeEndian.PutUint16(b, unix.AF_INET)
 		binary.BigEndian.PutUint16(b[2:], uint16(addr.Port))
 		copy(b[4:], ip)
-		return endpoint{family: unix.AF_INET, sockaddr: b}, nil
+		return endpoint{family: unix.AF_INET, sockaddr: b, loopback: ip.IsLoopback()}, nil
 	}
 	b := make([]byte, unix.SizeofSockaddrInet6)
 	binary.NativeEndian.PutUint16(b, unix.AF_INET6)

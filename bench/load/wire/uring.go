@@ -282,7 +282,7 @@ func (u *uring) enter(complete uint32, flags uintptr, wait time.Duration) {
 }
 
 func (u *uring) dial(c *conn, to *endpoint) error {
-	fd, err := socket(to.family, 0)
+	fd, err := socket(c, to, 0)
 	if err != nil {
 		return err
 	}
