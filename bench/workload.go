@@ -3,7 +3,6 @@ package bench
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"strconv"
 	"strings"
 
@@ -53,10 +52,10 @@ type Request struct {
 // A Stream draws the requests of one workload. It is pure in (seed, seq): the same seed replays, whatever
 // the order in which requests are drawn, and it is safe for concurrent use.
 type Stream struct {
-	seed  uint64
-	ops   []Op
-	cum   []float64 // cumulative weights
-	zipfs []*zipf
+	seed uint64
+	ops  []Op
+	pick Choice
+	keys []*KeyDraw
 }
 
 // NewStream prepares a stream; it fails where Validate does.
@@ -64,45 +63,35 @@ func NewStream(w Workload, seed uint64) (*Stream, error) {
 	if err := w.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Stream{seed: seed, ops: w.Ops, zipfs: make([]*zipf, len(w.Ops))}
-	var sum float64
-	for i, op := range w.Ops {
-		sum += op.weight()
-		s.cum = append(s.cum, sum)
-		if op.Keys.Dist == "zipf" {
-			s.zipfs[i] = newZipf(op.Keys.N, op.Keys.S)
+	s := &Stream{seed: seed, ops: w.Ops}
+	for _, op := range w.Ops {
+		s.pick.Add(op.weight())
+		keys, err := op.Keys.Draw()
+		if err != nil {
+			return nil, err // Validate has seen it
 		}
+		s.keys = append(s.keys, keys)
 	}
 	return s, nil
 }
 
+// Pick is what arrival seq does, and on which key. It allocates nothing.
+func (s *Stream) Pick(seq uint64) (op OpID, key int64) {
+	rng := Rand{}
+	rng.Seed(s.seed, seq)
+	at := s.pick.Of(&rng)
+	return OpID(at), s.keys[at].Key(&rng, seq)
+}
+
 // Next is the request of arrival seq.
 func (s *Stream) Next(seq uint64) Request {
-	var pcg rand.PCG
-	pcg.Seed(s.seed, seq)
-	rng := rand.New(&pcg)
-	at := 0
-	if len(s.ops) > 1 {
-		u := rng.Float64() * s.cum[len(s.cum)-1]
-		for s.cum[at] <= u {
-			at++
-		}
-	}
+	at, key := s.Pick(seq)
 	op := &s.ops[at]
-	key := op.Keys.From
-	switch op.Keys.Dist {
-	case "uniform":
-		key += rng.Int64N(op.Keys.N)
-	case "zipf":
-		key += s.zipfs[at].draw(rng)
-	case "sequential":
-		key += int64(seq % uint64(op.Keys.N))
-	}
 	path := op.Path
 	if i := strings.Index(path, "{key}"); i >= 0 {
 		path = path[:i] + strconv.FormatInt(key, 10) + path[i+len("{key}"):]
 	}
-	return Request{Op: OpID(at), Method: op.method(), Path: path, Key: key}
+	return Request{Op: at, Method: op.method(), Path: path, Key: key}
 }
 
 func (op Op) weight() float64 {
@@ -161,14 +150,15 @@ func (w Workload) Validate() error {
 		case op.Weight < 0 || math.IsNaN(op.Weight) || math.IsInf(op.Weight, 0):
 			return fmt.Errorf("%s: weight must be a number ≥ 0, got %v", at, op.Weight)
 		}
-		if err := op.Keys.validate(); err != nil {
+		if err := op.Keys.Validate(); err != nil {
 			return fmt.Errorf("%s: keys: %w", at, err)
 		}
 	}
 	return nil
 }
 
-func (k Keys) validate() error {
+// Validate says what is wrong with how keys are drawn.
+func (k Keys) Validate() error {
 	switch k.Dist {
 	case "", "fixed":
 		return nil
@@ -183,60 +173,4 @@ func (k Keys) validate() error {
 	default:
 		return fmt.Errorf("unknown dist %q; one of fixed, uniform, zipf, sequential", k.Dist)
 	}
-}
-
-// zipf draws ranks 0…n−1 with probability ∝ 1/(rank+1)^s for any s > 0, by rejection-inversion:
-// W. Hörmann, G. Derflinger, "Rejection-inversion to generate variates from monotone discrete
-// distributions", ACM TOMACS 6(3), 1996. (math/rand's Zipf needs s > 1.)
-type zipf struct {
-	n                  float64
-	s                  float64
-	hX1, hN, threshold float64
-}
-
-func newZipf(n int64, s float64) *zipf {
-	z := &zipf{n: float64(n), s: s}
-	z.hX1 = z.h(1.5) - 1
-	z.hN = z.h(z.n + 0.5)
-	z.threshold = 2 - z.hInv(z.h(2.5)-math.Pow(2, -s))
-	return z
-}
-
-// h is the integral of x^-s; helper functions keep it accurate as s approaches 1.
-func (z *zipf) h(x float64) float64 {
-	l := math.Log(x)
-	return expm1x((1-z.s)*l) * l
-}
-
-func (z *zipf) hInv(x float64) float64 {
-	t := max(x*(1-z.s), -1)
-	return math.Exp(log1px(t) * x)
-}
-
-func (z *zipf) draw(rng *rand.Rand) int64 {
-	for {
-		u := z.hN + rng.Float64()*(z.hX1-z.hN)
-		x := z.hInv(u)
-		k := math.Floor(x + 0.5)
-		k = min(max(k, 1), z.n)
-		if k-x <= z.threshold || u >= z.h(k+0.5)-math.Exp(-z.s*math.Log(k)) {
-			return int64(k) - 1
-		}
-	}
-}
-
-// expm1x is (e^x − 1)/x.
-func expm1x(x float64) float64 {
-	if math.Abs(x) > 1e-8 {
-		return math.Expm1(x) / x
-	}
-	return 1 + x/2*(1+x/3*(1+x/4))
-}
-
-// log1px is ln(1+x)/x.
-func log1px(x float64) float64 {
-	if math.Abs(x) > 1e-8 {
-		return math.Log1p(x) / x
-	}
-	return 1 - x*(0.5-x*(1.0/3-x/4))
 }

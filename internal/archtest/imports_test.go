@@ -33,6 +33,7 @@ var rules = []rule{
 	{"bench", []string{"chaos"}, "the vocabulary of experiments knows faults, and nothing that runs"},
 	{"bench/arrival", []string{"bench"}, ""},
 	{"bench/load", []string{"bench", "bench/load/wire"}, "siblings do not know each other"},
+	{"bench/load/mix", []string{"bench"}, "what is asked for is pure, and knows no client"},
 	{"bench/load/wire", []string{"bench"}, "the event loops know what becomes of an arrival, and not why it is sent"},
 	{"bench/record", []string{"bench", "chaos"}, "siblings do not know each other"},
 	{"bench/internal/synth", []string{"bench", "chaos", "bench/arrival", "bench/record"}, "recordings for the tests of the judging stages"},
