@@ -252,7 +252,7 @@ func kind(word string) bool {
 
 // command compiles a Redis command. Its words are text, always.
 func (c *compiled) command(keyed bool) error {
-	words, err := split(c.Op.Command)
+	words, err := split(c.Command)
 	if err != nil {
 		return fmt.Errorf("command: %w", err)
 	}
