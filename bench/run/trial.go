@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 	"shakedown/bench"
 	"shakedown/bench/arrival"
 	"shakedown/bench/load"
+	"shakedown/bench/load/mix"
+	"shakedown/bench/load/wire"
 	"shakedown/bench/record"
 	"shakedown/internal/clock"
 )
@@ -115,12 +118,16 @@ func (t *trial) measure(ctx context.Context) (load.Stats, error) {
 	if err != nil {
 		return load.Stats{}, &InputError{err}
 	}
-	client, err := load.NewHTTPClient(t.serviceURLs()...)
+	plan := load.Plan{
+		Phases: phases, Requests: stream, Timeout: t.load.Timeout.D(), Sink: t, Seed: t.planned.Seed, OnTick: t.progress.Tick,
+	}
+	end, err := t.sender(&plan, stream)
 	if err != nil {
 		return load.Stats{}, err
 	}
-	defer client.Close()
+	defer end()
 	t.zero = clock.Now() + lead
+	plan.Zero = t.zero
 	t.timeline.zero = t.zero
 	t.rec.Started = time.Now().UTC().Add(lead)
 	t.scraper = newScraper(t.zero, t.sources())
@@ -136,10 +143,7 @@ func (t *trial) measure(ctx context.Context) (load.Stats, error) {
 	g.Go(func() error { return t.timeline.run(gctx, t.phases) })
 	g.Go(func() (err error) {
 		defer stopScraping()
-		stats, err = load.Run(gctx, load.Plan{
-			Zero: t.zero, Phases: phases, Requests: stream, Timeout: t.load.Timeout.D(), Client: client, Sink: t, Seed: t.planned.Seed,
-			OnTick: t.progress.Tick,
-		})
+		stats, err = load.Run(gctx, plan)
 		return err
 	})
 	err = g.Wait()
@@ -149,6 +153,27 @@ func (t *trial) measure(ctx context.Context) (load.Stats, error) {
 	t.rec.Gen = generator(stats)
 	t.rec.Phases = t.timeline.spans
 	return stats, err
+}
+
+// sender gives the plan the event loops, or, when the workload's requests are not fit for them, the client on net/http.
+func (t *trial) sender(plan *load.Plan, stream *bench.Stream) (end func(), err error) {
+	urls := t.serviceURLs()
+	var names []mix.Target
+	var targets []wire.Target
+	for _, u := range urls {
+		addr := strings.TrimPrefix(u, "http://")
+		names, targets = append(names, mix.Target{Host: addr}), append(targets, wire.Target{Addr: addr})
+	}
+	if requests, err := mix.FromStream(t.load, stream, names...); err == nil {
+		plan.Wire, err = load.NewWire(requests, load.WireOptions{Targets: targets})
+		return func() {}, err
+	}
+	client, err := load.NewHTTPClient(urls...)
+	if err != nil {
+		return nil, err
+	}
+	plan.Client = client
+	return client.Close, nil
 }
 
 func generator(s load.Stats) record.Generator {

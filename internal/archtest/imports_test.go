@@ -42,7 +42,7 @@ var rules = []rule{
 	{"bench/verdict", []string{"bench", "chaos", "bench/record", "bench/measure", "bench/check"}, "judging is pure, and flows one way"},
 	{"bench/report", []string{"bench", "chaos", "bench/record", "bench/measure", "bench/check", "bench/verdict"}, "judging is pure, and flows one way"},
 	{"bench/run", []string{
-		"bench", "chaos", "chaos/proxy/api", "bench/arrival", "bench/load", "bench/record", "bench/check",
+		"bench", "chaos", "chaos/proxy/api", "bench/arrival", "bench/load", "bench/load/mix", "bench/load/wire", "bench/record", "bench/check",
 		"internal/stack", "internal/proc", "internal/workdir", "internal/telemetry", "internal/favour",
 	}, "the orchestrator knows all that runs; of judging only whether a trial counts"},
 	{"targets/serve", []string{"bench"}, ""},
