@@ -1,0 +1,223 @@
+package result
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"shakedown/bench"
+	"shakedown/bench/load"
+)
+
+// SchemaVersion is the version of Result's JSON form, published in docs/schema. Within a version fields are added, and none changes.
+const SchemaVersion = 1
+
+// A Result is what a load came to. Everything is of the arrivals that were due in the measured time, after the warm-up.
+type Result struct {
+	SchemaVersion int    `json:"schema_version"`
+	Target        string `json:"target"`
+	Mode          string `json:"mode" jsonschema:"enum=open,enum=closed"`
+	// OfferedPerS is what was scheduled per second, AchievedPerS what was answered (ok, degraded).
+	OfferedPerS  float64      `json:"offered_per_s"`
+	AchievedPerS float64      `json:"achieved_per_s"`
+	Ledger       bench.Ledger `json:"ledger"`
+	// Times are null when there was nothing to measure. Response is from due to done: what a user waits. Service is from sent to done.
+	// Both are of the ok, the degraded and the unsure; a user who gave up counts with the time after which he did.
+	ResponseMS *Times `json:"response_ms"`
+	ServiceMS  *Times `json:"service_ms"`
+	// SendLagMS is how late the generator got to requests, ConnWaitMS how long they then waited for a connection.
+	SendLagMS   *Times   `json:"send_lag_ms"`
+	ConnWaitMS  *Times   `json:"conn_wait_ms"`
+	ClientCPUS  float64  `json:"client_cpu_s"`
+	MaxRSSMB    float64  `json:"max_rss_mb"`
+	Valid       bool     `json:"valid"`
+	VoidReasons []string `json:"void_reasons"`
+
+	// Censored is how many users gave up, and AtLeast which of the response times are lower bounds for that.
+	Censored  int64      `json:"censored"`
+	AtLeast   []string   `json:"at_least"`
+	Causes    []Cause    `json:"causes"`
+	Ops       []Op       `json:"ops,omitempty"`
+	InFlight  InFlight   `json:"in_flight"`
+	SLO       []Term     `json:"slo,omitempty"`
+	Search    *Search    `json:"search,omitempty"`
+	Series    []Interval `json:"series"`
+	Aborted   bool       `json:"aborted"`
+	Arrival   string     `json:"arrival"` // how they arrived, in words
+	Seed      uint64     `json:"seed"`
+	DurationS float64    `json:"duration_s"` // that was measured
+	WarmupS   float64    `json:"warmup_s"`
+	TimeoutMS float64    `json:"timeout_ms"`
+	// Connections is the most there could be; 0: as many as it took.
+	Connections int    `json:"connections"`
+	Client      string `json:"client"` // what sent the load
+	// CPUPerRequestUS is the processor time of the whole generator per request that it sent.
+	CPUPerRequestUS float64 `json:"cpu_us_per_request"`
+	// CeilingPerS is what this machine's generator came to against a server that does nothing; 0: not measured.
+	CeilingPerS float64 `json:"ceiling_per_s,omitempty"`
+	Machine     Machine `json:"machine"`
+	Version     string  `json:"version"`
+	Started     string  `json:"started"` // RFC 3339
+
+	response, service *hdrhistogram.Histogram // for the page
+	heat              heat
+}
+
+// Times are the statistics of a distribution, in milliseconds, true to 0.1 %.
+type Times struct {
+	Mean float64 `json:"mean"`
+	P50  float64 `json:"p50"`
+	P90  float64 `json:"p90"`
+	P95  float64 `json:"p95"`
+	P99  float64 `json:"p99"`
+	P999 float64 `json:"p99_9"`
+	Max  float64 `json:"max"`
+}
+
+// A Cause is why requests were not ok.
+type Cause struct {
+	Cause string `json:"cause"`
+	Count int64  `json:"count"`
+}
+
+// An Op is the share of one operation of a mix.
+type Op struct {
+	Name       string       `json:"name"`
+	Ledger     bench.Ledger `json:"ledger"` // its scheduled are those that ended
+	ResponseMS *Times       `json:"response_ms"`
+	Censored   int64        `json:"censored"`
+}
+
+// InFlight is of the requests that the generator had got to and that had not ended.
+type InFlight struct {
+	Mean float64 `json:"mean"`
+	Max  int64   `json:"max"`
+}
+
+// A Term is one term of an SLO, and what the load made of it.
+type Term struct {
+	Term    string   `json:"term"`     // as it was written
+	Value   *float64 `json:"value"`    // milliseconds, or a share from 0 to 1; null: nothing to judge by
+	AtLeast bool     `json:"at_least"` // the true value is that or more
+	Met     bool     `json:"met"`
+}
+
+// Machine is where the load was sent from.
+type Machine struct {
+	Cores  int    `json:"cores"`
+	CPU    string `json:"cpu"`
+	Kernel string `json:"kernel"`
+}
+
+// Meta is what a caller knows of a load beside its statistics.
+type Meta struct {
+	Target, Arrival, Client string
+	Closed                  bool
+	Measured                time.Duration // of the time after the warm-up, how much there was
+	Warmup, Timeout         time.Duration
+	Connections             int
+	Seed                    uint64
+	Ops                     []string // names of the operations
+	VoidReasons             []string
+	Aborted                 bool
+	SLO                     []Term
+	Search                  *Search
+	CeilingPerS             float64
+	Machine                 Machine
+	Version                 string
+	Started                 time.Time
+}
+
+// New is the result of a load. series may be nil.
+func New(m Meta, s load.Stats, series *Series) Result {
+	r := Result{
+		SchemaVersion: SchemaVersion, Target: m.Target, Mode: "open", ClientCPUS: s.CPUS, MaxRSSMB: s.MaxRSSMB,
+		Valid: len(m.VoidReasons) == 0, VoidReasons: notNil(m.VoidReasons), AtLeast: []string{}, Causes: []Cause{}, Series: []Interval{},
+		InFlight: InFlight{s.InFlightMean, s.InFlightMax}, SLO: m.SLO, Search: m.Search, Aborted: m.Aborted, Arrival: m.Arrival, Seed: m.Seed,
+		DurationS: m.Measured.Seconds(), WarmupS: m.Warmup.Seconds(), TimeoutMS: float64(m.Timeout) / 1e6, Connections: m.Connections, Client: m.Client,
+		CeilingPerS: m.CeilingPerS, Machine: m.Machine, Version: m.Version, Started: m.Started.UTC().Format(time.RFC3339),
+	}
+	if m.Closed {
+		r.Mode = "closed"
+	}
+	if series != nil {
+		r.Series, r.heat = notNil(series.points), series.heat
+	}
+	d := s.Dist
+	if d == nil {
+		return r
+	}
+	r.Ledger, r.Censored = d.Ledger, d.Censored
+	if sec := r.DurationS; sec > 0 {
+		r.OfferedPerS = float64(d.Ledger.Scheduled) / sec
+		r.AchievedPerS = float64(d.Ledger.OK+d.Ledger.Degraded) / sec
+	}
+	if sent := d.Ledger.Ended() - d.Ledger.Unsent; sent > 0 {
+		r.CPUPerRequestUS = s.CPUS * 1e6 / float64(sent)
+	}
+	r.ResponseMS, r.ServiceMS, r.SendLagMS, r.ConnWaitMS = TimesOf(d.Response), TimesOf(d.Service), TimesOf(d.Lag), TimesOf(d.Wait)
+	r.response, r.service = d.Response, d.Service
+	r.AtLeast = append(r.AtLeast, atLeast(d.Response, d.Censored, m.Timeout)...)
+	for _, cause := range slices.Sorted(maps.Keys(d.Causes)) {
+		r.Causes = append(r.Causes, Cause{cause, d.Causes[cause]})
+	}
+	slices.SortStableFunc(r.Causes, func(a, b Cause) int { return cmp.Compare(b.Count, a.Count) })
+	for i, op := range d.Ops {
+		if i < len(m.Ops) {
+			l := op.Ledger
+			l.Scheduled = l.Ended()
+			r.Ops = append(r.Ops, Op{m.Ops[i], l, TimesOf(op.Response), op.Censored})
+		}
+	}
+	return r
+}
+
+func notNil[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+// TimesOf are the statistics of a histogram in nanoseconds; nil when it is empty.
+func TimesOf(h *hdrhistogram.Histogram) *Times {
+	if h == nil || h.TotalCount() == 0 {
+		return nil
+	}
+	v := h.ValueAtPercentilesSlice([]float64{50, 90, 95, 99, 99.9})
+	ms := func(ns int64) float64 { return float64(ns) / 1e6 }
+	return &Times{Mean: h.Mean() / 1e6, P50: ms(v[0]), P90: ms(v[1]), P95: ms(v[2]), P99: ms(v[3]), P999: ms(v[4]), Max: ms(h.Max())}
+}
+
+// stats are the statistics in the order and by the names of Times.
+var stats = []struct {
+	name       string
+	percentile float64
+}{{"mean", 100}, {"p50", 50}, {"p90", 90}, {"p95", 95}, {"p99", 99}, {"p99_9", 99.9}, {"max", 100}}
+
+// atLeast are the statistics that are lower bounds, because users gave up. Those who waited to the time-out are at the top of the
+// distribution anyway; those who were cut off before might belong there too, and a percentile is a lower bound when it would then
+// reach the time-out, or have no value.
+func atLeast(h *hdrhistogram.Histogram, censored int64, timeout time.Duration) []string {
+	if censored == 0 {
+		return nil
+	}
+	limit := int64(timeout) - int64(timeout)/500 // as a histogram may have it
+	var patient int64
+	for _, bar := range h.Distribution() {
+		if bar.To >= limit {
+			patient += bar.Count
+		}
+	}
+	early := 100 * float64(max(0, censored-patient)) / float64(h.TotalCount())
+	var names []string
+	for _, s := range stats {
+		if worst := s.percentile + early; worst >= 100 || h.ValueAtPercentile(worst) >= limit {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,310 @@
+package result
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/invopop/jsonschema"
+	validator "github.com/santhosh-tekuri/jsonschema/v6"
+
+	"shakedown/bench"
+	"shakedown/bench/load"
+)
+
+var update = flag.Bool("update", false, "write golden files and the schema anew")
+
+// histogram has values in ms.
+func histogram(t testing.TB, values map[float64]int64) *hdrhistogram.Histogram {
+	t.Helper()
+	h := load.NewHistogram()
+	for v, n := range values {
+		if err := h.RecordValues(int64(v*1e6), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h
+}
+
+func stats0(t testing.TB) load.Stats {
+	return load.Stats{
+		CPUS: 1.5, MaxRSSMB: 21.5, InFlightMean: 12.345, InFlightMax: 40,
+		Dist: &load.Distributions{
+			Ledger:   bench.Ledger{Scheduled: 100_000, OK: 98_000, Refused: 990, Unsure: 1000, Unsent: 10},
+			Response: histogram(t, map[float64]int64{1: 60_000, 5: 37_000, 40: 1000, 2000: 1000}),
+			Service:  histogram(t, map[float64]int64{1: 60_000, 5: 38_000, 1999: 1000}),
+			Lag:      histogram(t, map[float64]int64{0.02: 99_000, 0.3: 990}), Wait: histogram(t, map[float64]int64{0: 99_990}),
+			Censored: 1000, Causes: map[string]int64{"status 503": 990, "timeout": 1000, "too many in flight": 10},
+			Ops: []load.OpDistribution{
+				{Ledger: bench.Ledger{OK: 90_000}, Response: histogram(t, map[float64]int64{1: 90_000})},
+				{Ledger: bench.Ledger{OK: 8000, Unsure: 1000}, Response: histogram(t, map[float64]int64{5: 8000, 2000: 1000}), Censored: 1000},
+			},
+		},
+	}
+}
+
+func meta() Meta {
+	value, share := 1999.0, 0.98
+	return Meta{
+		Target: "http://127.0.0.1:8080/", Arrival: "poisson, 5000/s", Client: "event loop (epoll)", Measured: 20 * time.Second, Warmup: 2 * time.Second,
+		Timeout: 2 * time.Second, Seed: 7, Ops: []string{"read", "write"}, CeilingPerS: 92_345, Version: "shakedown 0.2.0", Started: time.Unix(1_800_000_000, 0),
+		Machine: Machine{Cores: 2, CPU: "Xeon", Kernel: "6.18"},
+		SLO:     []Term{{Term: "p99<50ms", Value: &value, AtLeast: true}, {Term: "goodput>95%", Value: &share, Met: true}},
+	}
+}
+
+func search() *Search {
+	return &Search{Found: true, KneePerS: 4000, MissedPerS: 4200, Why: "confirmed by 3 of 3 repeats", Trials: []Trial{
+		{RatePerS: 2000, Purpose: "grow", Valid: true, Met: true, AchievedPerS: 1999, P50: 1, P99: 9, Goodput: 1},
+		{RatePerS: 8000, Purpose: "grow", Valid: true, GrowthPerS: 3100, AchievedPerS: 4900, Goodput: 0.6, Why: "backlog grows"},
+		{RatePerS: 4000, Purpose: "confirm", Met: true, Why: "send lag"},
+	}}
+}
+
+func fixtures(t testing.TB) map[string]Result {
+	plain := New(meta(), stats0(t), nil)
+	void := meta()
+	void.VoidReasons, void.SLO, void.Closed, void.Aborted = []string{"send lag p99 30 ms, bound ≤ 2 ms"}, nil, true, true
+	searched := meta()
+	searched.Search = search()
+	return map[string]Result{"plain": plain, "void": New(void, stats0(t), nil), "search": New(searched, stats0(t), nil), "nothing": New(meta(), load.Stats{}, nil)}
+}
+
+func TestTheTextIsAsItWas(t *testing.T) {
+	for name, r := range fixtures(t) {
+		var got bytes.Buffer
+		if err := r.Text(&got); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join("testdata", name+".txt")
+		if *update {
+			if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatalf("%v (write it with go test -update)", err)
+		}
+		if !bytes.Equal(got.Bytes(), want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, &got, want)
+		}
+	}
+}
+
+func TestWhatGivingUpLeavesOpen(t *testing.T) {
+	const timeout = 2 * time.Second
+	for name, c := range map[string]struct {
+		values   map[float64]int64
+		censored int64
+		want     []string
+	}{
+		"nobody gave up":           {map[float64]int64{1: 99, 3000: 1}, 0, nil},
+		"one in a hundred":         {map[float64]int64{1: 99, 2000: 1}, 1, []string{"mean", "p99_9", "max"}},
+		"one in ten":               {map[float64]int64{1: 90, 2000: 10}, 10, []string{"mean", "p95", "p99", "p99_9", "max"}},
+		"all":                      {map[float64]int64{2000: 10}, 10, []string{"mean", "p50", "p90", "p95", "p99", "p99_9", "max"}},
+		"cut off early, one in 10": {map[float64]int64{1: 90, 5: 10}, 10, []string{"mean", "p90", "p95", "p99", "p99_9", "max"}},
+	} {
+		if got := atLeast(histogram(t, c.values), c.censored, timeout); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+func schema(t *testing.T) []byte {
+	t.Helper()
+	r := jsonschema.Reflector{Anonymous: true, ExpandedStruct: true, Mapper: func(of reflect.Type) *jsonschema.Schema {
+		if of == reflect.TypeFor[*float64]() {
+			return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "number"}, {Type: "null"}}}
+		}
+		return nil
+	}}
+	s := r.Reflect(Result{})
+	s.Title = "The JSON of shakedown load -o json"
+	for _, name := range []string{"response_ms", "service_ms", "send_lag_ms", "conn_wait_ms"} {
+		of, _ := s.Properties.Get(name)
+		s.Properties.Set(name, &jsonschema.Schema{OneOf: []*jsonschema.Schema{of, {Type: "null"}}})
+	}
+	if op, ok := s.Definitions["Op"]; ok {
+		of, _ := op.Properties.Get("response_ms")
+		op.Properties.Set("response_ms", &jsonschema.Schema{OneOf: []*jsonschema.Schema{of, {Type: "null"}}})
+	}
+	raw, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(raw, '\n')
+}
+
+var schemaFile = filepath.Join("..", "..", "..", "docs", "schema", "load.schema.json")
+
+func TestTheSchemaIsCurrent(t *testing.T) {
+	got := schema(t)
+	if *update {
+		if err := os.WriteFile(schemaFile, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(schemaFile)
+	if err != nil {
+		t.Fatalf("%v (write it with go test -update)", err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s is stale (go test -update writes it):\n%s", schemaFile, got)
+	}
+}
+
+// The keys that users were promised; they may not go away within a version.
+var contract = map[string][]string{
+	"": {
+		"schema_version", "target", "mode", "offered_per_s", "achieved_per_s", "ledger", "response_ms", "service_ms", "send_lag_ms", "client_cpu_s",
+		"max_rss_mb", "valid", "void_reasons",
+	},
+	"ledger":      {"scheduled", "ok", "degraded", "refused", "failed", "unsure", "unsent"},
+	"response_ms": {"mean", "p50", "p90", "p95", "p99", "p99_9", "max"},
+	"service_ms":  {"mean", "p50", "p90", "p95", "p99", "p99_9", "max"},
+	"send_lag_ms": {"mean", "p50", "p90", "p95", "p99", "p99_9", "max"},
+}
+
+func TestTheJSONKeepsItsContractAndItsSchema(t *testing.T) {
+	s, err := validator.NewCompiler().Compile(schemaFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range fixtures(t) {
+		var b bytes.Buffer
+		if err := r.JSON(&b); err != nil {
+			t.Fatal(err)
+		}
+		doc, err := validator.UnmarshalJSON(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Validate(doc); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		top := doc.(map[string]any)
+		for at, keys := range contract {
+			in := top
+			if at != "" {
+				if in, _ = top[at].(map[string]any); in == nil {
+					if name != "nothing" {
+						t.Errorf("%s: %s is null", name, at)
+					}
+					continue
+				}
+			}
+			for _, k := range keys {
+				if _, ok := in[k]; !ok {
+					t.Errorf("%s: %s.%s is missing", name, at, k)
+				}
+			}
+		}
+		delete(top, "valid")
+		if s.Validate(doc) == nil {
+			t.Errorf("%s: the schema takes a result that does not say whether it is valid", name)
+		}
+	}
+}
+
+func tick(t testing.TB, at time.Duration, ms map[float64]int64) load.Tick {
+	d := &load.Distributions{Response: histogram(t, ms), Lag: histogram(t, map[float64]int64{0.05: 10})}
+	n := d.Response.TotalCount()
+	return load.Tick{At: at, Interval: bench.Ledger{Scheduled: n, OK: n}, InFlight: n, Dist: d}
+}
+
+func TestTheLogIsReadBack(t *testing.T) {
+	var b bytes.Buffer
+	l, err := NewHDRLog(&b, time.Unix(1_800_000_000, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		l.Add(tick(t, time.Duration(i+1)*load.TickEvery, map[float64]int64{float64(i + 1): 10}))
+	}
+	if err := l.Close(10 * load.TickEvery); err != nil {
+		t.Fatal(err)
+	}
+	sum := load.NewHistogram()
+	r := hdrhistogram.NewHistogramLogReader(&b)
+	lines := 0
+	for {
+		h, err := r.NextIntervalHistogram()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h == nil {
+			break
+		}
+		lines++
+		sum.Merge(h)
+	}
+	if lines != 3 || sum.TotalCount() != 100 || math.Abs(float64(sum.Max())/1e6-10) > 0.02 {
+		t.Errorf("%d lines, %d values, the largest %v ns; want 3, 100 and 10 ms", lines, sum.TotalCount(), sum.Max())
+	}
+}
+
+func TestALongSeriesKeepsItsSize(t *testing.T) {
+	const length = 10 * time.Minute
+	s := NewSeries(length)
+	one := tick(t, 0, map[float64]int64{1: 4, 100: 1})
+	n := int64(0)
+	for at := load.TickEvery; at <= length; at += load.TickEvery {
+		one.At = at
+		s.Add(one)
+		n += 5
+	}
+	var sum int64
+	for _, p := range s.points {
+		sum += p.Ledger.OK
+	}
+	if len(s.points) > maxPoints || len(s.points) < maxPoints/2 || len(s.heat) != len(s.points) || n-sum > 5*2 {
+		t.Errorf("%d points and %d columns, of %d answers %d", len(s.points), len(s.heat), n, sum)
+	}
+}
+
+func TestLinesAreJSON(t *testing.T) {
+	var b bytes.Buffer
+	n := NewNDJSON(&b)
+	for i := range 3 {
+		if err := n.Add(tick(t, time.Duration(i+1)*time.Second, map[float64]int64{2: 5})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.Result(fixtures(t)["plain"]); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	for i, want := range []string{"interval", "interval", "interval", "result"} {
+		var line struct {
+			Type string  `json:"type"`
+			ForS float64 `json:"for_s"`
+		}
+		if err := json.Unmarshal([]byte(lines[i]), &line); err != nil || line.Type != want || want == "interval" && line.ForS != 1 {
+			t.Errorf("line %d: %s (%v)", i, lines[i], err)
+		}
+	}
+}
+
+func TestThePageNeedsNothingButItself(t *testing.T) {
+	for name, r := range fixtures(t) {
+		r.Target = "http://evil/<script>alert(1)</script>"
+		var b bytes.Buffer
+		if err := r.HTML(&b); err != nil {
+			t.Fatal(err)
+		}
+		text := b.String()
+		if strings.Contains(text, "<script>alert(1)") || strings.Contains(text, `<script src`) || !strings.Contains(text, "default-src &#39;none&#39;") {
+			t.Errorf("%s: the page is not safe", name)
+		}
+	}
+}
