@@ -29,9 +29,6 @@ const (
 	valueHeader   = "Shakedown-Value"   // an int64
 )
 
-// maxBody is how much of a body is read. A connection with more on it is closed, not drained.
-const maxBody = 1 << 20
-
 // HTTPClient is a Client on net/http: HTTP/1.1, no proxy, no compression, no redirects, no limit on connections, and no
 // retries, not even those that net/http does by itself: each would be a request that the ledger does not know.
 type HTTPClient struct {
@@ -194,16 +191,14 @@ func first(h http.Header, key string) string {
 	return ""
 }
 
-var buffers = sync.Pool{New: func() any { return new([8 << 10]byte) }}
+var buffers = sync.Pool{New: func() any { return new([16 << 10]byte) }}
 
-// discard reads a body to its end, so that the connection can be used again, but not for ever.
+// discard reads a body to its end: an answer is done when all of it is there. What has no end ends with the request's time-out.
 func discard(body io.ReadCloser) (err error) {
-	buf := buffers.Get().(*[8 << 10]byte)
+	buf := buffers.Get().(*[16 << 10]byte)
 	defer buffers.Put(buf)
-	for n := 0; err == nil && n <= maxBody; {
-		var m int
-		m, err = body.Read(buf[:])
-		n += m
+	for err == nil {
+		_, err = body.Read(buf[:])
 	}
 	_ = body.Close() // what it says about the connection is net/http's to know
 	if errors.Is(err, io.EOF) {

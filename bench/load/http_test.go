@@ -238,13 +238,13 @@ func TestNoRequestIsSentTwice(t *testing.T) {
 	}
 }
 
-func TestAConnectionIsKeptUnlessItsBodyHasNoEnd(t *testing.T) {
-	for _, c := range []struct {
-		size, connections int
-	}{{100, 1}, {maxBody / 2, 1}, {maxBody * 8, 3}} {
-		var conns atomic.Int64
+func TestAnAnswerIsReadWholeAndItsConnectionKept(t *testing.T) {
+	for _, size := range []int{100, 8 << 20} {
+		var conns, whole atomic.Int64
 		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = w.Write(make([]byte, c.size)) // fails when the client has had enough
+			if n, err := w.Write(make([]byte, size)); err == nil && n == size {
+				whole.Add(1)
+			}
 		}))
 		s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 			if state == http.StateNew {
@@ -255,12 +255,12 @@ func TestAConnectionIsKeptUnlessItsBodyHasNoEnd(t *testing.T) {
 		cl := client(t, s.URL)
 		for seq := range uint64(3) {
 			if a := cl.Do(t.Context(), seq, get, time.Minute); a.Outcome != bench.OK {
-				t.Errorf("%d bytes: %v", c.size, a.Outcome)
+				t.Errorf("%d bytes: %v", size, a.Outcome)
 			}
 		}
 		s.Close()
-		if got := int(conns.Load()); got != c.connections {
-			t.Errorf("%d bytes, three times: %d connections, want %d", c.size, got, c.connections)
+		if conns.Load() != 1 || whole.Load() != 3 {
+			t.Errorf("%d bytes, three times: %d connections and %d whole answers, want 1 and 3", size, conns.Load(), whole.Load())
 		}
 	}
 }
