@@ -27,14 +27,17 @@ type Trial struct {
 	Settled bool `json:"settled"`
 	// BacklogGrowthPerS is how fast what was due and not answered grew; 0 where it settled.
 	BacklogGrowthPerS float64  `json:"backlog_growth_per_s"`
-	Measured          string   `json:"measured"`
+	AchievedPerS      float64  `json:"achieved_per_s"`
+	P50MS             float64  `json:"p50_ms"`
+	P99MS             float64  `json:"p99_ms"`
+	Goodput           float64  `json:"goodput"`       // share of scheduled arrivals
 	Why               []string `json:"why,omitempty"` // not met, or not valid
 }
 
 func newTrial(rate float64, length time.Duration, why Purpose, o Outcome) Trial {
 	t := Trial{
 		RatePerS: rate, LengthS: length.Seconds(), Purpose: why, Met: o.Met && o.Valid, Valid: o.Valid, Settled: true,
-		Measured: o.Measured, Why: o.Why,
+		AchievedPerS: o.AchievedPerS, P50MS: o.P50MS, P99MS: o.P99MS, Goodput: o.Goodput, Why: o.Why,
 	}
 	if o.GrowthPerS > unsettledShare*rate && o.GrowthPerS*length.Seconds() > unsettledLeast {
 		t.Settled, t.Met, t.BacklogGrowthPerS = false, false, o.GrowthPerS

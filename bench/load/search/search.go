@@ -14,10 +14,10 @@ type Outcome struct {
 	Valid bool // it may be believed: the generator was not the limit
 	// Why says which terms were missed, or why the trial may not be believed.
 	Why []string
-	// Measured is what was measured, in a few words: "p99 12.3 ms, goodput 100 %".
-	Measured string
 	// GrowthPerS is how fast requests that were due and not answered heaped up, per second.
 	GrowthPerS float64
+	// What else was measured, for whoever reads the trials.
+	AchievedPerS, P50MS, P99MS, Goodput float64
 }
 
 // A Run runs one trial at a rate of arrivals per second for a length. An error ends the search.
