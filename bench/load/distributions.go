@@ -37,6 +37,8 @@ type Distributions struct {
 	Ops []OpDistribution
 	// Causes counts what was not ok, by cause, in the words of the client.
 	Causes map[string]int64
+
+	atOnce int64 // waits of 0 that are not in Wait yet: nearly all are
 }
 
 // OpDistribution is of the arrivals of one operation.
@@ -74,7 +76,11 @@ func (d *Distributions) record(s bench.Sample, wait time.Duration, cause string)
 		return
 	}
 	add(d.Lag, s.Sent-wait-s.Due)
-	add(d.Wait, wait)
+	if wait == 0 {
+		d.atOnce++
+	} else {
+		add(d.Wait, wait)
+	}
 	if s.Outcome != bench.Unsure && !s.Outcome.Answered() {
 		return
 	}
@@ -96,8 +102,17 @@ func add(h *hdrhistogram.Histogram, t time.Duration) {
 	_ = h.RecordValue(min(max(int64(t), 0), highestNS)) // in range
 }
 
+// settle puts into Wait what is counted apart.
+func (d *Distributions) settle() {
+	if d.atOnce > 0 {
+		_ = d.Wait.RecordValues(0, d.atOnce) // in range
+		d.atOnce = 0
+	}
+}
+
 // merge adds what o has.
 func (d *Distributions) merge(o *Distributions) {
+	o.settle()
 	d.Ledger = plus(d.Ledger, o.Ledger)
 	d.Response.Merge(o.Response)
 	d.Service.Merge(o.Service)

@@ -12,7 +12,7 @@ import (
 // What is in flight is looked at often when it is kept, and less often when only its mean and its maximum are.
 const (
 	sampleInFlightEvery = 5 * time.Millisecond
-	glanceEvery         = 20 * time.Millisecond
+	glanceEvery         = 50 * time.Millisecond
 	sampleRSSEvery      = 100 * time.Millisecond
 )
 
