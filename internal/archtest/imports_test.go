@@ -64,7 +64,7 @@ var rules = []rule{
 	{"dashboards", nil, ""},
 	{"internal/specfile", []string{"bench"}, ""},
 	{"internal/judge", []string{"bench/record", "bench/report", "bench/verdict"}, ""},
-	{"internal/console", []string{"bench/load", "bench/record", "bench/run"}, ""},
+	{"internal/console", []string{"bench", "bench/load", "bench/load/search", "bench/record", "bench/run"}, ""},
 	{"internal/exit", []string{"bench/run"}, ""},
 	{"internal/doctor", []string{"bench/run", "internal/proc", "internal/stack", "internal/workdir"}, ""},
 	{"internal/catalogdocs", []string{"bench", "chaos", "bench/...", "targets/catalog", "targets/serve", "internal/specfile"}, ""},

@@ -1,5 +1,5 @@
-// Package console is the live view of a run on a terminal: what runs now, how it fares, what was injected, and what is
-// done. It only shows what the orchestrator tells it; in a pipe nobody should make one.
+// Package console is the live view of a run, or of a load, on a terminal: what runs now, how it fares, what was injected, and
+// what is done. It only shows what it is told; in a pipe nobody should make one.
 package console
 
 import (
@@ -17,10 +17,8 @@ import (
 
 // View draws a few lines that change in place, below the lines of what is done.
 type View struct {
-	out   io.Writer
-	width func() int
-
 	mu      sync.Mutex
+	screen  screen
 	title   string
 	total   int
 	done    int
@@ -31,23 +29,14 @@ type View struct {
 	faults  []string
 	history []float64 // p99 of the last ticks, in ms
 	last    load.Tick
-	drawn   int // lines on the screen
 }
 
 var _ run.Progress = (*View)(nil)
 
 // New makes a view on a terminal; width is asked anew for every drawing.
 func New(out io.Writer, title string, width func() int) *View {
-	return &View{out: out, title: title, width: width}
+	return &View{screen: screen{out: out, width: width}, title: title}
 }
-
-const (
-	dim   = "\x1b[2m"
-	bold  = "\x1b[1m"
-	red   = "\x1b[31m"
-	green = "\x1b[32m"
-	reset = "\x1b[0m"
-)
 
 // Planned shows what is to come.
 func (v *View) Planned(trials []run.Planned, estimate time.Duration) {
@@ -55,14 +44,14 @@ func (v *View) Planned(trials []run.Planned, estimate time.Duration) {
 	defer v.mu.Unlock()
 	v.total = len(trials)
 	v.until = time.Now().Add(estimate)
-	v.print(fmt.Sprintf("%s%s%s  %d trials, about %s", bold, v.title, reset, v.total, roughly(estimate)))
+	v.screen.print(fmt.Sprintf("%s%s%s  %d trials, about %s", bold, v.title, reset, v.total, roughly(estimate)))
 }
 
 // Doing shows what happens outside of trials.
 func (v *View) Doing(what string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.print(dim + what + " …" + reset)
+	v.screen.print(dim + what + " …" + reset)
 }
 
 // TrialStarted shows the trial that runs now.
@@ -116,7 +105,7 @@ func (v *View) TrialEnded(t run.Planned, s run.Summary) {
 	if !t.Again {
 		v.done++
 	}
-	v.print(fmt.Sprintf("%s%3d/%d%s %-26s %s%s", dim, v.done, v.total, reset, name(t), share(l.OK, l.Scheduled), others(l.Degraded, l.Refused, l.Failed, l.Unsure, l.Unsent)))
+	v.screen.print(fmt.Sprintf("%s%3d/%d%s %-26s %s%s", dim, v.done, v.total, reset, name(t), share(l.OK, l.Scheduled), others(l.Degraded, l.Refused, l.Failed, l.Unsure, l.Unsent)))
 	v.trial = run.Planned{}
 	v.phase = ""
 	v.draw()
@@ -126,7 +115,7 @@ func (v *View) TrialEnded(t run.Planned, s run.Summary) {
 func (v *View) Finding(text string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.print(red + "! " + reset + text)
+	v.screen.print(red + "! " + reset + text)
 	v.draw()
 }
 
@@ -134,7 +123,7 @@ func (v *View) Finding(text string) {
 func (v *View) Close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.erase()
+	v.screen.erase()
 }
 
 func name(t run.Planned) string {
@@ -148,25 +137,12 @@ func name(t run.Planned) string {
 	return text
 }
 
-// print puts a line above what changes in place.
-func (v *View) print(line string) {
-	v.erase()
-	_, _ = fmt.Fprintln(v.out, clip(line, v.width()))
-}
-
-func (v *View) erase() {
-	if v.drawn > 0 {
-		_, _ = fmt.Fprintf(v.out, "\x1b[%dF\x1b[J", v.drawn)
-		v.drawn = 0
-	}
-}
-
 func (v *View) draw() {
-	v.erase()
 	if v.phase == "" {
+		v.screen.erase()
 		return
 	}
-	width := v.width()
+	width := v.screen.width()
 	lines := []string{
 		fmt.Sprintf("%s%3d/%d%s %s%s%s  %s%s  %sabout %s left%s", dim, min(v.done+1, v.total), v.total, reset, bold, name(v.trial), reset,
 			v.phase, v.remaining(), dim, roughly(time.Until(v.until)), reset),
@@ -180,10 +156,7 @@ func (v *View) draw() {
 	if len(v.faults) > 0 {
 		lines = append(lines, fmt.Sprintf("        %s↯ %s%s", red, strings.Join(v.faults, ", "), reset))
 	}
-	for _, l := range lines {
-		_, _ = fmt.Fprintln(v.out, clip(l, width))
-	}
-	v.drawn = len(lines)
+	v.screen.show(lines)
 }
 
 func (v *View) remaining() string {
@@ -255,25 +228,4 @@ func roughly(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%.1f h", d.Hours())
 	}
-}
-
-// clip cuts a line to the width of the terminal, so that it never wraps and the count of lines stays right.
-func clip(line string, width int) string {
-	if width <= 0 {
-		return line
-	}
-	seen, inEscape := 0, false
-	for i, r := range line {
-		switch {
-		case inEscape:
-			inEscape = r != 'm'
-		case r == '\x1b':
-			inEscape = true
-		default:
-			if seen++; seen > width {
-				return line[:i] + reset
-			}
-		}
-	}
-	return line
 }

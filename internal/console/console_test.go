@@ -98,14 +98,14 @@ func TestNoLineIsWiderThanTheTerminal(t *testing.T) {
 	}
 }
 
-// TestWhatIsErasedIsWhatWasDrawn replays the output on a terminal without bounds: only finished lines stay.
-func TestWhatIsErasedIsWhatWasDrawn(t *testing.T) {
+// replay is what output leaves on a terminal without bounds.
+func replay(t *testing.T, output string) []string {
+	t.Helper()
 	var screen []string
-	rest := drawn(t, 80)
 	up := regexp.MustCompile("^\x1b\\[([0-9]+)F\x1b\\[J")
-	for rest != "" {
-		if m := up.FindStringSubmatch(rest); m != nil {
-			rest = rest[len(m[0]):]
+	for output != "" {
+		if m := up.FindStringSubmatch(output); m != nil {
+			output = output[len(m[0]):]
 			n := int(m[1][0] - '0')
 			if n > len(screen) {
 				t.Fatalf("goes up %d lines of %d", n, len(screen))
@@ -113,9 +113,14 @@ func TestWhatIsErasedIsWhatWasDrawn(t *testing.T) {
 			screen = screen[:len(screen)-n]
 			continue
 		}
-		line, more, _ := strings.Cut(rest, "\n")
-		screen, rest = append(screen, escape.ReplaceAllString(line, "")), more
+		line, more, _ := strings.Cut(output, "\n")
+		screen, output = append(screen, escape.ReplaceAllString(line, "")), more
 	}
+	return screen
+}
+
+func TestWhatIsErasedIsWhatWasDrawn(t *testing.T) {
+	screen := replay(t, drawn(t, 80))
 	wants := []string{"cache/aside/stampede", "measuring", "! service-0 died", "  1/2 plain", "  1/2 plain (again)", "  2/2 a-variant"}
 	if len(screen) != len(wants) {
 		t.Fatalf("%d lines stay, want %d:\n%s", len(screen), len(wants), strings.Join(screen, "\n"))
