@@ -123,6 +123,10 @@ func (c *HTTPClient) Do(ctx context.Context, seq uint64, r bench.Request, timeou
 	}
 	a := answer(resp)
 	a.Wait = t.waited(began)
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		_ = resp.Body.Close() // it is the connection, and has neither an end nor a time-out
+		return a
+	}
 	if err := discard(resp.Body); err != nil && a.Outcome.Answered() {
 		a.Outcome, a.Cause = bench.Unsure, cause(err, true) // the answer broke off
 	}
