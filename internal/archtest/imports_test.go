@@ -41,7 +41,7 @@ var rules = []rule{
 	{"bench/check", []string{"bench", "chaos", "bench/record", "bench/measure"}, "judging is pure, and flows one way"},
 	{"bench/verdict", []string{"bench", "chaos", "bench/record", "bench/measure", "bench/check"}, "judging is pure, and flows one way"},
 	{"bench/report", []string{"bench", "chaos", "bench/record", "bench/measure", "bench/check", "bench/verdict", "internal/page"}, "judging is pure, and flows one way"},
-	{"bench/load/result", []string{"bench", "bench/load", "internal/page"}, "what a load came to; it starts nothing"},
+	{"bench/load/result", []string{"bench", "bench/load", "bench/load/search", "internal/page"}, "what a load came to; it starts nothing"},
 	{"bench/load/search", nil, "it only knows what a trial says"},
 	{"bench/load/pgclient", []string{"bench", "bench/load"}, ""},
 	{"bench/load/redisclient", []string{"bench", "bench/load"}, ""},

@@ -68,7 +68,7 @@ func (r Result) HTML(w io.Writer) error {
 	v.facts()
 	if r.Search != nil {
 		var b strings.Builder
-		r.Search.text(&b)
+		searched(r.Search, &b)
 		v.Search = strings.TrimSpace(b.String())
 	}
 	return pageTemplate.Execute(w, v)

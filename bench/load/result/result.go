@@ -10,6 +10,7 @@ import (
 
 	"shakedown/bench"
 	"shakedown/bench/load"
+	"shakedown/bench/load/search"
 )
 
 // SchemaVersion is the version of Result's JSON form, published in docs/schema. Within a version fields are added, and none changes.
@@ -20,7 +21,9 @@ type Result struct {
 	SchemaVersion int    `json:"schema_version"`
 	Target        string `json:"target"`
 	Mode          string `json:"mode" jsonschema:"enum=open,enum=closed"`
-	// OfferedPerS is what was scheduled per second, AchievedPerS what was answered (ok, degraded).
+	// OfferedPerS is what was scheduled per second. AchievedPerS is what was answered (ok, degraded) per second: of the arrivals that
+	// were measured, or, in open loop where the server had fallen behind when they ended, of all, until then: what it answers from its
+	// backlog afterwards does not make it faster.
 	OfferedPerS  float64      `json:"offered_per_s"`
 	AchievedPerS float64      `json:"achieved_per_s"`
 	Ledger       bench.Ledger `json:"ledger"`
@@ -36,21 +39,22 @@ type Result struct {
 	Valid       bool     `json:"valid"`
 	VoidReasons []string `json:"void_reasons"`
 
-	// Censored is how many users gave up, and AtLeast which of the response times are lower bounds for that.
-	Censored  int64      `json:"censored"`
-	AtLeast   []string   `json:"at_least"`
-	Causes    []Cause    `json:"causes"`
-	Ops       []Op       `json:"ops,omitempty"`
-	InFlight  InFlight   `json:"in_flight"`
-	SLO       []Term     `json:"slo,omitempty"`
-	Search    *Search    `json:"search,omitempty"`
-	Series    []Interval `json:"series"`
-	Aborted   bool       `json:"aborted"`
-	Arrival   string     `json:"arrival"` // how they arrived, in words
-	Seed      uint64     `json:"seed"`
-	DurationS float64    `json:"duration_s"` // that was measured
-	WarmupS   float64    `json:"warmup_s"`
-	TimeoutMS float64    `json:"timeout_ms"`
+	// Censored is how many users gave up; AtLeast and ServiceAtLeast name the response and service times that are lower bounds for that.
+	Censored       int64      `json:"censored"`
+	AtLeast        []string   `json:"at_least"`
+	ServiceAtLeast []string   `json:"service_at_least"`
+	Causes         []Cause    `json:"causes"`
+	Ops            []Op       `json:"ops,omitempty"`
+	InFlight       InFlight   `json:"in_flight"`
+	SLO            []Term     `json:"slo,omitempty"`
+	Search         *Search    `json:"search,omitempty"`
+	Series         []Interval `json:"series"`
+	Aborted        bool       `json:"aborted"`
+	Arrival        string     `json:"arrival"` // how they arrived, in words
+	Seed           uint64     `json:"seed"`
+	DurationS      float64    `json:"duration_s"` // that was measured
+	WarmupS        float64    `json:"warmup_s"`
+	TimeoutMS      float64    `json:"timeout_ms"`
 	// Connections is the most there could be; 0: as many as it took.
 	Connections int    `json:"connections"`
 	Client      string `json:"client"` // what sent the load
@@ -89,6 +93,7 @@ type Op struct {
 	Ledger     bench.Ledger `json:"ledger"` // its scheduled are those that ended
 	ResponseMS *Times       `json:"response_ms"`
 	Censored   int64        `json:"censored"`
+	AtLeast    []string     `json:"at_least"`
 }
 
 // InFlight is of the requests that the generator had got to and that had not ended.
@@ -124,7 +129,7 @@ type Meta struct {
 	VoidReasons             []string
 	Aborted                 bool
 	SLO                     []Term
-	Search                  *Search
+	Search                  *search.Result
 	CeilingPerS             float64
 	Machine                 Machine
 	Version                 string
@@ -135,7 +140,7 @@ type Meta struct {
 func New(m Meta, s load.Stats, series *Series) Result {
 	r := Result{
 		SchemaVersion: SchemaVersion, Target: m.Target, Mode: "open", ClientCPUS: s.CPUS, MaxRSSMB: s.MaxRSSMB,
-		Valid: len(m.VoidReasons) == 0, VoidReasons: notNil(m.VoidReasons), AtLeast: []string{}, Causes: []Cause{}, Series: []Interval{},
+		Valid: len(m.VoidReasons) == 0, VoidReasons: notNil(m.VoidReasons), AtLeast: []string{}, ServiceAtLeast: []string{}, Causes: []Cause{}, Series: []Interval{},
 		InFlight: InFlight{s.InFlightMean, s.InFlightMax}, SLO: m.SLO, Search: m.Search, Aborted: m.Aborted, Arrival: m.Arrival, Seed: m.Seed,
 		DurationS: m.Measured.Seconds(), WarmupS: m.Warmup.Seconds(), TimeoutMS: float64(m.Timeout) / 1e6, Connections: m.Connections, Client: m.Client,
 		CeilingPerS: m.CeilingPerS, Machine: m.Machine, Version: m.Version, Started: m.Started.UTC().Format(time.RFC3339),
@@ -144,6 +149,7 @@ func New(m Meta, s load.Stats, series *Series) Result {
 		r.Mode = "closed"
 	}
 	if series != nil {
+		series.finish()
 		r.Series, r.heat = notNil(series.points), series.heat
 	}
 	d := s.Dist
@@ -153,7 +159,7 @@ func New(m Meta, s load.Stats, series *Series) Result {
 	r.Ledger, r.Censored = d.Ledger, d.Censored
 	if sec := r.DurationS; sec > 0 {
 		r.OfferedPerS = float64(d.Ledger.Scheduled) / sec
-		r.AchievedPerS = float64(d.Ledger.OK+d.Ledger.Degraded) / sec
+		r.AchievedPerS = achieved(m, s, series)
 	}
 	if sent := d.Ledger.Ended() - d.Ledger.Unsent; sent > 0 {
 		r.CPUPerRequestUS = s.CPUS * 1e6 / float64(sent)
@@ -161,6 +167,7 @@ func New(m Meta, s load.Stats, series *Series) Result {
 	r.ResponseMS, r.ServiceMS, r.SendLagMS, r.ConnWaitMS = TimesOf(d.Response), TimesOf(d.Service), TimesOf(d.Lag), TimesOf(d.Wait)
 	r.response, r.service = d.Response, d.Service
 	r.AtLeast = append(r.AtLeast, atLeast(d.Response, d.Censored, m.Timeout)...)
+	r.ServiceAtLeast = append(r.ServiceAtLeast, atLeast(d.Service, d.Censored, m.Timeout)...)
 	for _, cause := range slices.Sorted(maps.Keys(d.Causes)) {
 		r.Causes = append(r.Causes, Cause{cause, d.Causes[cause]})
 	}
@@ -169,10 +176,22 @@ func New(m Meta, s load.Stats, series *Series) Result {
 		if i < len(m.Ops) {
 			l := op.Ledger
 			l.Scheduled = l.Ended()
-			r.Ops = append(r.Ops, Op{m.Ops[i], l, TimesOf(op.Response), op.Censored})
+			r.Ops = append(r.Ops, Op{m.Ops[i], l, TimesOf(op.Response), op.Censored, notNil(atLeast(op.Response, op.Censored, m.Timeout))})
 		}
 	}
 	return r
+}
+
+// achieved is the AchievedPerS of a load. The server had fallen behind when the last tick of the load found as many in flight as usual,
+// though nothing was due any more.
+func achieved(m Meta, s load.Stats, series *Series) float64 {
+	if series != nil && !m.Closed {
+		perS, left := series.answeredPerS(m.Warmup, m.Warmup+m.Measured)
+		if left > 1 && float64(left) > s.InFlightMean/2 {
+			return perS
+		}
+	}
+	return float64(s.Dist.Ledger.OK+s.Dist.Ledger.Degraded) / m.Measured.Seconds()
 }
 
 func notNil[T any](s []T) []T {

@@ -19,6 +19,7 @@ import (
 
 	"shakedown/bench"
 	"shakedown/bench/load"
+	knee "shakedown/bench/load/search"
 )
 
 var update = flag.Bool("update", false, "write golden files and the schema anew")
@@ -62,12 +63,16 @@ func meta() Meta {
 	}
 }
 
-func search() *Search {
-	return &Search{Found: true, KneePerS: 4000, MissedPerS: 4200, Why: "confirmed by 3 of 3 repeats", Trials: []Trial{
-		{RatePerS: 2000, Purpose: "grow", Valid: true, Met: true, AchievedPerS: 1999, P50: 1, P99: 9, Goodput: 1},
-		{RatePerS: 8000, Purpose: "grow", Valid: true, GrowthPerS: 3100, AchievedPerS: 4900, Goodput: 0.6, Why: "backlog grows"},
-		{RatePerS: 4000, Purpose: "confirm", Met: true, Why: "send lag"},
-	}}
+func search() *knee.Result {
+	at, missed := 4000.0, 4200.0
+	return &knee.Result{
+		KneePerS: &at, MissedPerS: &missed, Confirmed: true, Limit: knee.Server, ResolutionShare: 0.05, KneeMet: knee.Tally{N: 3, Of: 3},
+		MissedMet: knee.Tally{N: 0, Of: 3}, GrowthPerS: 212, Trials: []knee.Trial{
+			{RatePerS: 2000, Purpose: knee.Look, Valid: true, Met: true, Settled: true, Measured: "p99 9.00 ms, goodput 100 %"},
+			{RatePerS: 8000, Purpose: knee.Look, Valid: true, BacklogGrowthPerS: 3100, Measured: "p99 ≥ 2000 ms", Why: []string{"the queue grew"}},
+			{RatePerS: 4000, Purpose: knee.Repeat, Settled: true, Why: []string{"send lag p99 30 ms, bound ≤ 2 ms"}},
+		},
+	}
 }
 
 func fixtures(t testing.TB) map[string]Result {

@@ -10,46 +10,70 @@ import (
 	"shakedown/bench/load"
 )
 
-// An Interval is what ended from one look at the load to the next. Times are in milliseconds, and 0 when nothing was measured.
+// An Interval is what ended from one look at the load to the next. Times are in milliseconds, of the arrivals that are measured, and
+// null when there were none.
 type Interval struct {
 	AtS       float64      `json:"at_s"` // its end, from the beginning of the load
 	ForS      float64      `json:"for_s"`
-	Ledger    bench.Ledger `json:"ledger"`
-	P50       float64      `json:"p50_ms"`
-	P99       float64      `json:"p99_ms"`
-	P999      float64      `json:"p99_9_ms"`
-	Max       float64      `json:"max_ms"`
-	SendLagMS float64      `json:"send_lag_p99_ms"`
-	InFlight  int64        `json:"in_flight"`
+	Ledger    bench.Ledger `json:"ledger"` // it does not balance: what is scheduled in an interval may end in a later one
+	P50       *float64     `json:"p50_ms"`
+	P99       *float64     `json:"p99_ms"`
+	P999      *float64     `json:"p99_9_ms"`
+	Max       *float64     `json:"max_ms"`
+	SendLagMS *float64     `json:"send_lag_p99_ms"`
+	InFlight  int64        `json:"in_flight"` // at its end
 }
 
-// IntervalOf is what a tick says, the last one having been at the given time.
-func IntervalOf(t load.Tick, last time.Duration) Interval {
-	i := Interval{AtS: t.At.Seconds(), ForS: (t.At - last).Seconds(), Ledger: t.Interval, InFlight: t.InFlight}
-	if t.Dist == nil {
-		return i
+// A gatherer adds up ticks until an interval is over.
+type gatherer struct {
+	every         time.Duration
+	last, tick    time.Duration // ends of the last interval, and of the last tick
+	ledger        bench.Ledger
+	inFlight      int64
+	response, lag *hdrhistogram.Histogram
+}
+
+func newGatherer(every time.Duration) *gatherer {
+	return &gatherer{every: every, response: load.NewHistogram(), lag: load.NewHistogram()}
+}
+
+// add says whether the interval is over. Ticks are not regular to the millisecond.
+func (g *gatherer) add(t load.Tick) (over bool) {
+	g.tick, g.inFlight, g.ledger = t.At, t.InFlight, plus(g.ledger, t.Interval)
+	if t.Dist != nil {
+		g.response.Merge(t.Dist.Response)
+		g.lag.Merge(t.Dist.Lag)
 	}
-	if times := TimesOf(t.Dist.Response); times != nil {
-		i.P50, i.P99, i.P999, i.Max = times.P50, times.P99, times.P999, times.Max
+	return g.tick-g.last >= g.every-load.TickEvery/2
+}
+
+// interval is what was added up.
+func (g *gatherer) interval() Interval {
+	i := Interval{AtS: g.tick.Seconds(), ForS: (g.tick - g.last).Seconds(), Ledger: g.ledger, InFlight: g.inFlight}
+	if t := TimesOf(g.response); t != nil {
+		i.P50, i.P99, i.P999, i.Max = &t.P50, &t.P99, &t.P999, &t.Max
 	}
-	if lag := TimesOf(t.Dist.Lag); lag != nil {
-		i.SendLagMS = lag.P99
+	if t := TimesOf(g.lag); t != nil {
+		i.SendLagMS = &t.P99
 	}
 	return i
 }
 
-// maxPoints is how many intervals a series keeps: beyond, neighbours become one.
+// next begins the next interval.
+func (g *gatherer) next() {
+	g.last, g.ledger = g.tick, bench.Ledger{}
+	g.response.Reset()
+	g.lag.Reset()
+}
+
+// maxPoints is how many intervals a series keeps; those of a long load are longer.
 const maxPoints = 1200
 
-// A Series is a load over time: its intervals, of at least Every, and how response times were spread in each.
+// A Series is a load over time: its intervals, and how response times were spread in each.
 type Series struct {
+	*gatherer
 	points []Interval
 	heat   heat
-	every  time.Duration
-	last   time.Duration // of the last interval
-	tick   time.Duration // of the last tick
-	sum    Interval
-	column column
 }
 
 // NewSeries is an empty series for a load of the given length.
@@ -58,32 +82,45 @@ func NewSeries(length time.Duration) *Series {
 	for length/every > maxPoints {
 		every *= 2
 	}
-	return &Series{every: every}
+	return &Series{gatherer: newGatherer(every)}
 }
 
 // Add takes a tick.
 func (s *Series) Add(t load.Tick) {
-	i := IntervalOf(t, s.tick)
-	s.tick = t.At
-	sum := &s.sum
-	sum.Ledger = plus(sum.Ledger, i.Ledger)
-	if n := ended(i); n >= ended(*sum)-n { // percentiles of intervals cannot be added: those of the larger half stand for both
-		sum.P50, sum.P99, sum.P999 = i.P50, i.P99, i.P999
+	if s.add(t) {
+		s.keep()
 	}
-	sum.Max, sum.SendLagMS, sum.InFlight = max(sum.Max, i.Max), max(sum.SendLagMS, i.SendLagMS), i.InFlight
-	if t.Dist != nil {
-		s.column.add(t.Dist.Response)
-	}
-	if t.At-s.last < s.every-load.TickEvery/2 { // ticks are not that regular
-		return
-	}
-	sum.AtS, sum.ForS = t.At.Seconds(), (t.At - s.last).Seconds()
-	s.points = append(s.points, *sum)
-	s.heat = append(s.heat, s.column)
-	s.last, s.sum, s.column = t.At, Interval{}, column{}
 }
 
-func ended(i Interval) int64 { return i.Ledger.Ended() }
+func (s *Series) keep() {
+	s.points = append(s.points, s.interval())
+	s.heat = append(s.heat, columnOf(s.response))
+	s.next()
+}
+
+// finish keeps what came last, though its interval is not over.
+func (s *Series) finish() {
+	if s.tick > s.last {
+		s.keep()
+	}
+}
+
+// answeredPerS is how many requests were answered per second over a span of the load, from the first interval that ends after its
+// beginning to the first that ends after its end; and how many were in flight then.
+func (s *Series) answeredPerS(from, to time.Duration) (perS float64, inFlight int64) {
+	var n int64
+	var over float64
+	for _, p := range s.points {
+		if p.AtS-p.ForS < from.Seconds()-load.TickEvery.Seconds()/2 {
+			continue
+		}
+		n, over, inFlight = n+p.Ledger.OK+p.Ledger.Degraded, over+p.ForS, p.InFlight
+		if p.AtS >= to.Seconds() {
+			break
+		}
+	}
+	return float64(n) / max(over, 1e-9), inFlight
+}
 
 func plus(a, b bench.Ledger) bench.Ledger {
 	return bench.Ledger{
@@ -92,36 +129,27 @@ func plus(a, b bench.Ledger) bench.Ledger {
 	}
 }
 
-// A heat map has a column an interval, and in it a weight for each bucket of response time: bucketsPerDecade a decade, from 10 µs up.
+// A heat map has a column an interval, and in it a count for each bucket of response time: bucketsPerDecade a decade, from 10 µs up.
 type heat []column
 
 const (
-	heatBuckets      = 56
-	bucketsPerDecade = 8
+	heatBuckets      = 7 * bucketsPerDecade
+	bucketsPerDecade = 12
 	heatFrom         = 10_000 // ns
 )
 
-type column [heatBuckets]uint32
+type column [heatBuckets]int64
 
-// spread are percentiles that lie evenly: as many of them as fall into a bucket are its share of the answers.
-var spread = func() []float64 {
-	p := make([]float64, 64)
-	for i := range p {
-		p[i] = 100 * (float64(i) + 0.5) / float64(len(p))
+func columnOf(h *hdrhistogram.Histogram) (c column) {
+	if h.TotalCount() == 0 {
+		return c // Distribution lists values that an empty histogram does not have
 	}
-	return p
-}()
-
-func (c *column) add(h *hdrhistogram.Histogram) {
-	n := h.TotalCount()
-	if n == 0 {
-		return
+	for _, bar := range h.Distribution() {
+		c[bucketOf(bar.To)] += bar.Count
 	}
-	for _, ns := range h.ValueAtPercentilesSlice(spread) {
-		c[bucketOf(ns)] += uint32(max(1, n/int64(len(spread))))
-	}
+	return c
 }
 
 func bucketOf(ns int64) int {
-	return min(max(int(math.Log10(float64(max(ns, 1))/heatFrom)*bucketsPerDecade), 0), heatBuckets-1)
+	return min(max(int(math.Floor(math.Log10(float64(max(ns, 1))/heatFrom)*bucketsPerDecade)), 0), heatBuckets-1)
 }

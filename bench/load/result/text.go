@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"shakedown/bench"
+	"shakedown/bench/load/search"
 )
 
 // Text writes the result for a terminal: one screen, if there is not too much to say.
@@ -103,14 +104,14 @@ func (r Result) times(b *strings.Builder) {
 		fmt.Fprintln(t, strings.Join(cells, "\t")+"\t")
 	}
 	row("response", r.ResponseMS, r.AtLeast)
-	row("service", r.ServiceMS, nil)
+	row("service", r.ServiceMS, r.ServiceAtLeast)
 	if r.ConnWaitMS != nil && r.ConnWaitMS.Max >= worthSaying {
 		row("wait for a connection", r.ConnWaitMS, nil)
 	}
 	row("send lag", r.SendLagMS, nil)
 	if len(r.Ops) > 1 {
 		for _, op := range r.Ops {
-			row(fmt.Sprintf("%s (%d)", op.Name, op.Ledger.Scheduled), op.ResponseMS, nil)
+			row(fmt.Sprintf("%s (%d)", op.Name, op.Ledger.Scheduled), op.ResponseMS, op.AtLeast)
 		}
 	}
 	_ = t.Flush() // to memory
@@ -141,7 +142,7 @@ func (r Result) footer(b *strings.Builder) {
 		fmt.Fprintf(b, "%s %s: %s\n", mark, t.Term, value)
 	}
 	if r.Search != nil {
-		r.Search.text(b)
+		searched(r.Search, b)
 	}
 	fmt.Fprintf(b, "\ngenerator: %s, %s µs of processor a request, %s MB at most", r.Client, short(r.CPUPerRequestUS), short(r.MaxRSSMB))
 	if r.CeilingPerS > 0 {
@@ -150,36 +151,29 @@ func (r Result) footer(b *strings.Builder) {
 	b.WriteString("\n")
 }
 
-func (s *Search) text(b *strings.Builder) {
+func searched(s *search.Result, b *strings.Builder) {
 	b.WriteString("\n")
-	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "rate/s\t\tachieved/s\tp50 ms\tp99 ms\tgoodput\tbacklog/s\t")
+	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "rate/s\t\tbacklog/s\tmeasured\t")
 	for _, trial := range s.Trials {
-		verdict := "missed"
+		verdict, growth := "missed", "settled"
 		switch {
 		case !trial.Valid:
 			verdict = "void"
 		case trial.Met:
 			verdict = "met"
 		}
-		p50, p99, growth := ms(trial.P50), ms(trial.P99), "settled"
-		if trial.GrowthPerS > 0 {
-			growth = "+" + rate(trial.GrowthPerS)
-			p50, p99 = "–", "–"
+		said := trial.Measured
+		if !trial.Settled { // what a percentile is of a queue that grows depends on how long one looked
+			growth, said = "+"+rate(trial.BacklogGrowthPerS), ""
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s %%\t%s\t\n", rate(trial.RatePerS), verdict, rate(trial.AchievedPerS), p50, p99, percent(trial.Goodput), growth)
+		if !trial.Valid {
+			said = strings.Join(trial.Why, "; ")
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t\n", rate(trial.RatePerS), verdict, growth, said)
 	}
 	_ = t.Flush() // to memory
-	switch {
-	case s.Found && s.Limited:
-		fmt.Fprintf(b, "the SLO holds up to %s/s at least; %s\n", rate(s.KneePerS), s.Why)
-	case s.Found && s.MissedPerS > 0:
-		fmt.Fprintf(b, "the SLO holds up to %s/s, and not at %s/s; %s\n", rate(s.KneePerS), rate(s.MissedPerS), s.Why)
-	case s.Found:
-		fmt.Fprintf(b, "the SLO holds up to %s/s at least; %s\n", rate(s.KneePerS), s.Why)
-	default:
-		fmt.Fprintf(b, "no rate was found that meets the SLO; %s\n", s.Why)
-	}
+	fmt.Fprintf(b, "\n%s\n", s)
 }
 
 // ms is a time with three significant digits.
