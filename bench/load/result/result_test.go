@@ -63,7 +63,7 @@ func meta() Meta {
 	}
 }
 
-func search() *knee.Result {
+func aSearch() *knee.Result {
 	at, missed := 4000.0, 4200.0
 	return &knee.Result{
 		KneePerS: &at, MissedPerS: &missed, Confirmed: true, Limit: knee.Server, ResolutionShare: 0.05, KneeMet: knee.Tally{N: 3, Of: 3},
@@ -80,7 +80,7 @@ func fixtures(t testing.TB) map[string]Result {
 	void := meta()
 	void.VoidReasons, void.SLO, void.Closed, void.Aborted = []string{"send lag p99 30 ms, bound ≤ 2 ms"}, nil, true, true
 	searched := meta()
-	searched.Search = search()
+	searched.Search = aSearch()
 	return map[string]Result{"plain": plain, "void": New(void, stats0(t), nil), "search": New(searched, stats0(t), nil), "nothing": New(meta(), load.Stats{}, nil)}
 }
 
