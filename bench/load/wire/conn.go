@@ -19,6 +19,7 @@ type conn struct {
 	dialing bool
 	fresh   bool // no request was answered on it yet
 	more    bool // epoll: there may be more to read
+	attend  bool // it cannot wait: see Loop.until
 	x       *exchange
 	op      bench.OpID
 	key     int64
@@ -34,6 +35,7 @@ func (l *Loop) dial(x *exchange) {
 	x.c, c.x, x.sent = c, x, l.now
 	c.out, c.op, c.key = l.src.AppendHTTP(c.out[:0], x.Seq)
 	c.off = 0
+	l.attend(c, true)
 	if err := l.tr.dial(c, t); err != nil {
 		outcome := bench.Failed
 		if short(err) {
@@ -68,6 +70,19 @@ func (l *Loop) send(c *conn, x *exchange) {
 	c.off = 0
 	c.resp.begin(bodyless(c.out))
 	l.tr.flush(c)
+	l.attend(c, c.x != nil && c.off < len(c.out))
+}
+
+// attend counts the connections that cannot wait.
+func (l *Loop) attend(c *conn, yes bool) {
+	if c.attend == yes {
+		return
+	}
+	if c.attend = yes; yes {
+		l.attended++
+	} else {
+		l.attended--
+	}
 }
 
 func bodyless(request []byte) bool { return len(request) > 5 && string(request[:5]) == "HEAD " }
@@ -85,6 +100,7 @@ func (l *Loop) connected(c *conn, err error) {
 	c.dialing = false
 	c.resp.begin(bodyless(c.out))
 	l.tr.flush(c)
+	l.attend(c, c.x != nil && c.off < len(c.out))
 }
 
 // wrote: the kernel has taken n more bytes of the request, or none, ever.
@@ -96,6 +112,7 @@ func (l *Loop) wrote(c *conn, n int, err error) {
 	if n > 0 {
 		c.off += n
 		x.left = true
+		l.attend(c, c.off < len(c.out) || c.resp.began)
 	}
 	switch {
 	case err == nil:
@@ -124,6 +141,8 @@ func (l *Loop) received(c *conn, b []byte, at time.Duration) {
 		l.fail(c, bench.Unsure, err.Error())
 	case done:
 		l.answered(c, x, len(rest) == 0, at)
+	default:
+		l.attend(c, true)
 	}
 }
 
@@ -177,8 +196,10 @@ func (l *Loop) answered(c *conn, x *exchange, clean bool, at time.Duration) {
 		return
 	}
 	c.fresh = false
+	l.attend(c, false)
 	t := &l.targets[c.target]
 	if next := t.unqueue(); next != nil {
+		l.waiting--
 		l.send(c, next)
 		return
 	}
@@ -200,6 +221,7 @@ func (l *Loop) drop(c *conn, abrupt bool) {
 	}
 	c.gen++
 	c.idleAt = -1
+	l.attend(c, false)
 	t.open--
 	l.free = append(l.free, c.id)
 }

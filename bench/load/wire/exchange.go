@@ -45,6 +45,7 @@ func (l *Loop) place(x *exchange) {
 	}
 	if l.o.Connections > 0 && t.open >= l.o.Connections {
 		t.queue(x)
+		l.waiting++
 		return
 	}
 	l.dial(x)
@@ -56,6 +57,7 @@ func (l *Loop) admit() {
 		t := &l.targets[i]
 		for n := 0; n < burst && t.first != nil && (len(t.idle) > 0 || t.open < l.o.Connections); n++ {
 			l.look()
+			l.waiting--
 			l.place(t.unqueue())
 		}
 	}
@@ -98,6 +100,7 @@ func (l *Loop) expire() {
 		switch {
 		case c == nil:
 			l.targets[x.target].unqueue()
+			l.waiting--
 			l.end(x, bench.Failed, "no connection was free in time")
 			continue
 		case x.left:
@@ -114,6 +117,8 @@ func (l *Loop) cut() {
 	for x := l.oldest.next; x != &l.oldest; x = l.oldest.next {
 		c := x.c
 		if c == nil {
+			l.targets[x.target].unqueue()
+			l.waiting--
 			l.end(x, bench.Unsent, "the load was stopped")
 			continue
 		}

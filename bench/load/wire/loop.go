@@ -65,21 +65,23 @@ const nap = 20 * time.Millisecond
 
 // A Loop drives its share of the load.
 type Loop struct {
-	o       Options
-	src     Source
-	tr      transport
-	now     time.Duration // as of the last look at the clock
-	targets []endpoint
-	conns   []*conn
-	free    []int32 // of conns
-	flying  int     // exchanges that have not ended
-	lastDue time.Duration
-	gap     time.Duration // between arrivals of the open loop, a moving average
-	oldest  exchange      // sentinel of the ring of exchanges, in order of ready, and so of time-out
-	spare   *exchange
-	scratch []byte
-	causes  map[failure]string
-	res     Result
+	o        Options
+	src      Source
+	tr       transport
+	now      time.Duration // as of the last look at the clock
+	targets  []endpoint
+	conns    []*conn
+	free     []int32 // of conns
+	flying   int     // exchanges that have not ended
+	waiting  int     // of them, those without a connection
+	attended int     // connections that cannot wait
+	lastDue  time.Duration
+	gap      time.Duration // between arrivals of the open loop, a moving average
+	oldest   exchange      // sentinel of the ring of exchanges, in order of ready, and so of time-out
+	spare    *exchange
+	scratch  []byte
+	causes   map[failure]string
+	res      Result
 }
 
 // NewLoop makes a loop; Run runs it, once. It fails when the kernel denies what the back end needs.
@@ -148,13 +150,15 @@ func (l *Loop) sendDue() (more bool) {
 // look reads the clock.
 func (l *Loop) look() { l.now = clock.Now() - l.o.Zero }
 
-// until is when the loop has something to do even when nothing comes. It is deaf when answers can wait until then.
+// until is when the loop has something to do even when nothing comes. It is deaf when what comes can wait until then: answers that
+// come whole can, because the kernel stamps them; a connection that is being made cannot, nor one that has more to send or to receive,
+// nor an arrival that waits for a connection to become free.
 func (l *Loop) until(more bool) (t time.Duration, deaf bool) {
 	if more {
 		return l.now, false
 	}
 	due, ok := l.src.Due()
-	if g := l.gather(); ok && g > 0 && due < l.now+g {
+	if g := l.gather(); ok && g > 0 && due < l.now+g && l.attended == 0 && l.waiting == 0 {
 		return max(due, l.now+g), true
 	}
 	t = min(l.now+nap, l.o.Drain)

@@ -316,6 +316,9 @@ func (u *uring) receive(c *conn) {
 
 // close ends the connection, and with it what the kernel still had to do for it.
 func (u *uring) close(c *conn, abrupt bool) {
+	if u.queued > 0 { // what is queued for this descriptor must not meet another that gets its number
+		u.enter(0, 0, 0)
+	}
 	if c.off < len(c.out) {
 		c.out = nil // the kernel may still be reading it
 	}
