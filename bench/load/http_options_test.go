@@ -178,7 +178,9 @@ func TestWhatWentWrongIsSaidInAFewWords(t *testing.T) {
 }
 
 func TestAnUpgradeThatNobodyAskedForEndsTheRequest(t *testing.T) {
-	url, _ := raw(t, func(int, int) string { return "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n" })
+	url, _ := raw(t, func(int, int) string {
+		return "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+	})
 	if got := client(t, url).Do(t.Context(), 0, get, time.Minute); got.Outcome != bench.Failed || got.Cause != "status 101" {
 		t.Errorf("got %+v, want failed", got)
 	}

@@ -9,9 +9,11 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
 	"shakedown/bench"
 	"shakedown/bench/load"
@@ -39,8 +41,12 @@ type Client struct {
 
 var _ load.Client = (*Client)(nil)
 
+// quiet silences go-redis' own logger: what goes wrong is in the answers.
+var quiet = sync.OnceFunc(logging.Disable)
+
 // New connects to the server at the URL (redis:// or rediss://) once. The caller ends the client with Close.
 func New(ctx context.Context, url string, o Options, ask Commands) (*Client, error) {
+	quiet()
 	opt, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("the Redis URL: %w", err)
