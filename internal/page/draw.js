@@ -74,7 +74,7 @@ const shakedownDraw = (() => {
 		cursor: { sync: panel.time ? { key: "time", setSeries: false, scales: ["x", null] } : undefined, y: false, drag: { x: true, y: false, dist: 8 }, points: { size: 7 } },
 		scales: {
 			x: { time: false, range: (u, a, b) => [panel.nines ? 0 : a, b] },
-			y: panel.log ? { distr: 3, range: (u, a, b) => [10 ** Math.floor(Math.log10(a)), b * 1.4] } : { range: (u, a, b) => [panel.zero ? 0 : a, b > 0 ? b * 1.08 : 1] },
+			y: panel.log ? { distr: 3, range: (u, a, b) => [panel.floor || 10 ** Math.floor(Math.log10(a)), b * 1.4] } : { range: (u, a, b) => [panel.zero ? 0 : a, b > 0 ? b * 1.08 : 1] },
 		},
 		axes: [xAxis(panel), {
 			stroke: color("--soft"), font: font(11), grid: { stroke: color("--faint"), width: 1 }, ticks: { show: false },
@@ -85,7 +85,7 @@ const shakedownDraw = (() => {
 			...(l.marks ? { paths: () => null, points: { show: true, size: 8, width: 1.5, fill: color("--card") } } : { points: { show: false } }),
 		}))],
 		hooks: {
-			drawClear: [bands(panel)],
+			drawClear: [bands(panel), ...(panel.under ? [panel.under] : [])], // what a panel draws under its lines
 			draw: [sloLine(panel)],
 			setCursor: [u => legend.forEach((out, i) => {
 				const j = u.cursor.idx;

@@ -23,11 +23,15 @@ var style string
 //go:embed draw.js
 var draw string
 
+//go:embed frame.js
+var frame string
+
 // Style is the style sheet of every page.
 func Style() string { return trim(uplotStyle) + trim(style) }
 
-// Script is what every page's own script may use: uPlot, and shakedownDraw(panel, names, grid), which draws one chart.
-func Script() string { return trim(uplot) + trim(draw) }
+// Script is what every page's own script may use: uPlot; shakedownDraw(panel, names, grid), which draws one chart;
+// shakedownFollow(charts), which zooms them together; and shakedownFrame(draw, shown, grid), which is what is around them.
+func Script() string { return trim(uplot) + trim(draw) + trim(frame) }
 
 func trim(s string) string { return strings.TrimSpace(s) + "\n" }
 

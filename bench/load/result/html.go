@@ -31,6 +31,7 @@ type view struct {
 	Tone, Pill, Summary string
 	Rows                []row
 	Outcomes            []outcome
+	Terms               []term
 	Facts               []fact
 	Search              string
 	Policy              string
@@ -47,8 +48,13 @@ type (
 		Name  string
 		Count int64
 		Share string
+		About string
 	}
 	fact struct{ Name, Value string }
+	term struct {
+		Term, Value string
+		Met         bool
+	}
 )
 
 // HTML writes one page that needs nothing but itself.
@@ -59,7 +65,7 @@ func (r Result) HTML(w io.Writer) error {
 	}
 	style, script := page.Style(), page.Script()+pageScript
 	v := view{
-		R: r, Summary: fmt.Sprintf("%s, %s; offered %s/s, achieved %s/s", map[string]string{"open": "open loop", "closed": "closed loop"}[r.Mode], r.Arrival, rate(r.OfferedPerS), rate(r.AchievedPerS)),
+		R: r, Summary: fmt.Sprintf("%s loop, %s; offered %s/s, achieved %s/s", r.Mode, r.Arrival, rate(r.OfferedPerS), rate(r.AchievedPerS)),
 		Policy: page.Policy(style, script), Data: template.JS(raw), Script: template.JS(script), Style: template.CSS(style),
 	}
 	v.Tone, v.Pill = r.pill()
@@ -106,24 +112,36 @@ func (v *view) rows() {
 		v.Rows = append(v.Rows, r)
 	}
 	add("response", "from due to done: what a user waits", v.R.ResponseMS, v.R.AtLeast)
-	add("service", "from sent to done: what a generator that waits would say", v.R.ServiceMS, nil)
+	add("service", "from sent to done: what a generator would say that waits for answers", v.R.ServiceMS, v.R.ServiceAtLeast)
 	if w := v.R.ConnWaitMS; w != nil && w.Max >= worthSaying {
 		add("wait for a connection", "after the generator got to it", w, nil)
 	}
 	add("send lag", "how late the generator got to it", v.R.SendLagMS, nil)
-	for _, op := range v.R.Ops {
-		add(op.Name, "response", op.ResponseMS, nil)
+	if len(v.R.Ops) > 1 {
+		for _, op := range v.R.Ops {
+			add(op.Name, fmt.Sprintf("response of %d arrivals", op.Ledger.Scheduled), op.ResponseMS, op.AtLeast)
+		}
+	}
+	for _, t := range v.R.SLO {
+		v.Terms = append(v.Terms, term{Term: t.Term, Value: t.value(), Met: t.Met})
 	}
 }
 
 func (v *view) outcomes() {
 	l := v.R.Ledger
 	for _, o := range []struct {
-		name string
-		n    int64
-	}{{"ok", l.OK}, {"degraded", l.Degraded}, {"refused", l.Refused}, {"failed", l.Failed}, {"unsure", l.Unsure}, {"unsent", l.Unsent}} {
+		name, about string
+		n           int64
+	}{
+		{"ok", "answered in full", l.OK},
+		{"degraded", "answered with less than was asked for", l.Degraded},
+		{"refused", "turned away on purpose", l.Refused},
+		{"failed", "it did not happen", l.Failed},
+		{"unsure", "it may have happened: timed out, or cut off", l.Unsure},
+		{"unsent", "it never left the generator", l.Unsent},
+	} {
 		if o.n > 0 || o.name == "ok" {
-			v.Outcomes = append(v.Outcomes, outcome{o.name, o.n, percent(float64(o.n) / float64(max(l.Scheduled, 1)))})
+			v.Outcomes = append(v.Outcomes, outcome{o.name, o.n, percent(float64(o.n) / float64(max(l.Scheduled, 1))), o.about})
 		}
 	}
 }
@@ -152,20 +170,24 @@ func (v *view) facts() {
 
 // charts is what the page's script draws; null stands for nothing measured.
 type charts struct {
-	T         []float64        `json:"t"`
-	P50       []*float64       `json:"p50"`
-	P99       []*float64       `json:"p99"`
-	Max       []*float64       `json:"max"`
-	Lag       []*float64       `json:"lag"`
-	Offered   []float64        `json:"offered"`
-	OK        []float64        `json:"ok"`
-	Bad       []float64        `json:"bad"`
-	InFlight  []int64          `json:"inflight"`
-	Heat      []map[int]uint32 `json:"heat"`
-	PerDecade int              `json:"perDecade"`
-	FromMS    float64          `json:"fromMS"`
-	Response  curve            `json:"response"`
-	Service   curve            `json:"service"`
+	From     []float64    `json:"from"` // of each interval, in s
+	T        []float64    `json:"t"`    // its end
+	P50      []*float64   `json:"p50"`
+	P99      []*float64   `json:"p99"`
+	Max      []*float64   `json:"max"`
+	Lag      []*float64   `json:"lag"`
+	Offered  []float64    `json:"offered"`
+	OK       []float64    `json:"ok"`
+	Bad      []float64    `json:"bad"`
+	InFlight []int64      `json:"inflight"`
+	Heat     [][][2]int64 `json:"heat"` // of each interval, the buckets that have answers, and how many
+	// Buckets of the heat map begin at FromMS.
+	PerDecade int     `json:"perDecade"`
+	FromMS    float64 `json:"fromMS"`
+	WarmupS   float64 `json:"warmup"`
+	EndS      float64 `json:"end"` // when the last arrivals were due
+	Response  curve   `json:"response"`
+	Service   curve   `json:"service"`
 }
 
 // A curve is values over nines: x is −log10(1 − quantile).
@@ -175,17 +197,13 @@ type curve struct {
 }
 
 func (r Result) charts() charts {
-	c := charts{PerDecade: bucketsPerDecade, FromMS: heatFrom / 1e6, Response: curveOf(r.response), Service: curveOf(r.service), Heat: []map[int]uint32{}}
-	positive := func(v float64) *float64 {
-		if v <= 0 {
-			return nil
-		}
-		return &v
+	c := charts{
+		PerDecade: bucketsPerDecade, FromMS: heatFrom / 1e6, Response: curveOf(r.response), Service: curveOf(r.service),
+		Heat: [][][2]int64{}, WarmupS: r.WarmupS, EndS: r.WarmupS + r.DurationS,
 	}
 	for _, i := range r.Series {
-		c.T = append(c.T, i.AtS)
-		c.P50, c.P99, c.Max = append(c.P50, positive(i.P50)), append(c.P99, positive(i.P99)), append(c.Max, positive(i.Max))
-		c.Lag = append(c.Lag, positive(i.SendLagMS))
+		c.From, c.T = append(c.From, i.AtS-i.ForS), append(c.T, i.AtS)
+		c.P50, c.P99, c.Max, c.Lag = append(c.P50, i.P50), append(c.P99, i.P99), append(c.Max, i.Max), append(c.Lag, i.SendLagMS)
 		per := 1 / max(i.ForS, 1e-9)
 		c.Offered = append(c.Offered, float64(i.Ledger.Scheduled)*per)
 		c.OK = append(c.OK, float64(i.Ledger.OK)*per)
@@ -193,13 +211,13 @@ func (r Result) charts() charts {
 		c.InFlight = append(c.InFlight, i.InFlight)
 	}
 	for _, col := range r.heat {
-		m := map[int]uint32{}
+		cells := [][2]int64{}
 		for b, n := range col {
 			if n > 0 {
-				m[b] = n
+				cells = append(cells, [2]int64{int64(b), n})
 			}
 		}
-		c.Heat = append(c.Heat, m)
+		c.Heat = append(c.Heat, cells)
 	}
 	return c
 }

@@ -29,32 +29,32 @@ type Result struct {
 	Ledger       bench.Ledger `json:"ledger"`
 	// Times are null when there was nothing to measure. Response is from due to done: what a user waits. Service is from sent to done.
 	// Both are of the ok, the degraded and the unsure; a user who gave up counts with the time after which he did.
-	ResponseMS *Times `json:"response_ms"`
-	ServiceMS  *Times `json:"service_ms"`
+	ResponseMS *Times `json:"response_ms" jsonschema:"nullable"`
+	ServiceMS  *Times `json:"service_ms" jsonschema:"nullable"`
 	// SendLagMS is how late the generator got to requests, ConnWaitMS how long they then waited for a connection.
-	SendLagMS   *Times   `json:"send_lag_ms"`
-	ConnWaitMS  *Times   `json:"conn_wait_ms"`
+	SendLagMS   *Times   `json:"send_lag_ms" jsonschema:"nullable"`
+	ConnWaitMS  *Times   `json:"conn_wait_ms" jsonschema:"nullable"`
 	ClientCPUS  float64  `json:"client_cpu_s"`
 	MaxRSSMB    float64  `json:"max_rss_mb"`
 	Valid       bool     `json:"valid"`
 	VoidReasons []string `json:"void_reasons"`
 
 	// Censored is how many users gave up; AtLeast and ServiceAtLeast name the response and service times that are lower bounds for that.
-	Censored       int64      `json:"censored"`
-	AtLeast        []string   `json:"at_least"`
-	ServiceAtLeast []string   `json:"service_at_least"`
-	Causes         []Cause    `json:"causes"`
-	Ops            []Op       `json:"ops,omitempty"`
-	InFlight       InFlight   `json:"in_flight"`
-	SLO            []Term     `json:"slo,omitempty"`
-	Search         *Search    `json:"search,omitempty"`
-	Series         []Interval `json:"series"`
-	Aborted        bool       `json:"aborted"`
-	Arrival        string     `json:"arrival"` // how they arrived, in words
-	Seed           uint64     `json:"seed"`
-	DurationS      float64    `json:"duration_s"` // that was measured
-	WarmupS        float64    `json:"warmup_s"`
-	TimeoutMS      float64    `json:"timeout_ms"`
+	Censored       int64          `json:"censored"`
+	AtLeast        []string       `json:"at_least"`
+	ServiceAtLeast []string       `json:"service_at_least"`
+	Causes         []Cause        `json:"causes"`
+	Ops            []Op           `json:"ops,omitempty"`
+	InFlight       InFlight       `json:"in_flight"`
+	SLO            []Term         `json:"slo,omitempty"`
+	Search         *search.Result `json:"search,omitempty"`
+	Series         []Interval     `json:"series"`
+	Aborted        bool           `json:"aborted"`
+	Arrival        string         `json:"arrival"` // how they arrived, in words
+	Seed           uint64         `json:"seed"`
+	DurationS      float64        `json:"duration_s"` // that was measured
+	WarmupS        float64        `json:"warmup_s"`
+	TimeoutMS      float64        `json:"timeout_ms"`
 	// Connections is the most there could be; 0: as many as it took.
 	Connections int    `json:"connections"`
 	Client      string `json:"client"` // what sent the load
@@ -91,7 +91,7 @@ type Cause struct {
 type Op struct {
 	Name       string       `json:"name"`
 	Ledger     bench.Ledger `json:"ledger"` // its scheduled are those that ended
-	ResponseMS *Times       `json:"response_ms"`
+	ResponseMS *Times       `json:"response_ms" jsonschema:"nullable"`
 	Censored   int64        `json:"censored"`
 	AtLeast    []string     `json:"at_least"`
 }
@@ -104,9 +104,9 @@ type InFlight struct {
 
 // A Term is one term of an SLO, and what the load made of it.
 type Term struct {
-	Term    string   `json:"term"`     // as it was written
-	Value   *float64 `json:"value"`    // milliseconds, or a share from 0 to 1; null: nothing to judge by
-	AtLeast bool     `json:"at_least"` // the true value is that or more
+	Term    string   `json:"term"`                        // as it was written
+	Value   *float64 `json:"value" jsonschema:"nullable"` // milliseconds, or a share from 0 to 1; null: nothing to judge by
+	AtLeast bool     `json:"at_least"`                    // the true value is that or more
 	Met     bool     `json:"met"`
 }
 

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"math"
 	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -68,8 +69,8 @@ func aSearch() *knee.Result {
 	return &knee.Result{
 		KneePerS: &at, MissedPerS: &missed, Confirmed: true, Limit: knee.Server, ResolutionShare: 0.05, KneeMet: knee.Tally{N: 3, Of: 3},
 		MissedMet: knee.Tally{N: 0, Of: 3}, GrowthPerS: 212, Trials: []knee.Trial{
-			{RatePerS: 2000, Purpose: knee.Look, Valid: true, Met: true, Settled: true, Measured: "p99 9.00 ms, goodput 100 %"},
-			{RatePerS: 8000, Purpose: knee.Look, Valid: true, BacklogGrowthPerS: 3100, Measured: "p99 ≥ 2000 ms", Why: []string{"the queue grew"}},
+			{RatePerS: 2000, Purpose: knee.Look, Valid: true, Met: true, Settled: true, AchievedPerS: 1999, P50MS: 1, P99MS: 9, Goodput: 1},
+			{RatePerS: 8000, Purpose: knee.Look, Valid: true, BacklogGrowthPerS: 3100, AchievedPerS: 4900, P50MS: 900, P99MS: 1999, Goodput: 0.6, Why: []string{"the queue grew"}},
 			{RatePerS: 4000, Purpose: knee.Repeat, Settled: true, Why: []string{"send lag p99 30 ms, bound ≤ 2 ms"}},
 		},
 	}
@@ -90,13 +91,13 @@ func TestTheTextIsAsItWas(t *testing.T) {
 		if err := r.Text(&got); err != nil {
 			t.Fatal(err)
 		}
-		path := filepath.Join("testdata", name+".txt")
+		file := filepath.Join("testdata", name+".txt")
 		if *update {
-			if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
+			if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
-		want, err := os.ReadFile(path)
+		want, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatalf("%v (write it with go test -update)", err)
 		}
@@ -127,22 +128,15 @@ func TestWhatGivingUpLeavesOpen(t *testing.T) {
 
 func schema(t *testing.T) []byte {
 	t.Helper()
-	r := jsonschema.Reflector{Anonymous: true, ExpandedStruct: true, Mapper: func(of reflect.Type) *jsonschema.Schema {
-		if of == reflect.TypeFor[*float64]() {
-			return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "number"}, {Type: "null"}}}
+	named := func(of reflect.Type) string { // Result is a type of two packages
+		if pkg := path.Base(of.PkgPath()); pkg == "search" {
+			return "Search" + of.Name()
 		}
-		return nil
-	}}
+		return of.Name()
+	}
+	r := jsonschema.Reflector{Anonymous: true, ExpandedStruct: true, Namer: named}
 	s := r.Reflect(Result{})
 	s.Title = "The JSON of shakedown load -o json"
-	for _, name := range []string{"response_ms", "service_ms", "send_lag_ms", "conn_wait_ms"} {
-		of, _ := s.Properties.Get(name)
-		s.Properties.Set(name, &jsonschema.Schema{OneOf: []*jsonschema.Schema{of, {Type: "null"}}})
-	}
-	if op, ok := s.Definitions["Op"]; ok {
-		of, _ := op.Properties.Get("response_ms")
-		op.Properties.Set("response_ms", &jsonschema.Schema{OneOf: []*jsonschema.Schema{of, {Type: "null"}}})
-	}
 	raw, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		t.Fatal(err)
@@ -233,10 +227,11 @@ func TestTheLogIsReadBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 10 {
-		l.Add(tick(t, time.Duration(i+1)*load.TickEvery, map[float64]int64{float64(i + 1): 10}))
+	for i := range 10 { // ticks that come a little early or late
+		at := time.Duration(i+1)*load.TickEvery + time.Duration(i%3-1)*time.Millisecond
+		l.Add(tick(t, at, map[float64]int64{float64(i + 1): 10}))
 	}
-	if err := l.Close(10 * load.TickEvery); err != nil {
+	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	sum := load.NewHistogram()
@@ -258,8 +253,8 @@ func TestTheLogIsReadBack(t *testing.T) {
 	}
 }
 
-func TestALongSeriesKeepsItsSize(t *testing.T) {
-	const length = 10 * time.Minute
+func TestALongSeriesKeepsItsSizeAndLosesNothing(t *testing.T) {
+	const length = 6*time.Minute + 3*load.TickEvery
 	s := NewSeries(length)
 	one := tick(t, 0, map[float64]int64{1: 4, 100: 1})
 	n := int64(0)
@@ -268,20 +263,58 @@ func TestALongSeriesKeepsItsSize(t *testing.T) {
 		s.Add(one)
 		n += 5
 	}
-	var sum int64
-	for _, p := range s.points {
-		sum += p.Ledger.OK
+	s.finish()
+	var answers, seen int64
+	for i, p := range s.points {
+		answers += p.Ledger.OK
+		for _, cell := range s.heat[i] {
+			seen += cell
+		}
 	}
-	if len(s.points) > maxPoints || len(s.points) < maxPoints/2 || len(s.heat) != len(s.points) || n-sum > 5*2 {
-		t.Errorf("%d points and %d columns, of %d answers %d", len(s.points), len(s.heat), n, sum)
+	if len(s.points) > maxPoints+1 || len(s.points) < maxPoints/2 || answers != n || seen != n {
+		t.Errorf("%d points with %d answers, %d in the heat map, of %d", len(s.points), answers, seen, n)
+	}
+}
+
+func TestAnIntervalWithoutMeasurementsHasNoTimes(t *testing.T) {
+	s := NewSeries(time.Second)
+	s.Add(load.Tick{At: load.TickEvery, Interval: bench.Ledger{Scheduled: 3, OK: 3}})
+	if p := s.points[0]; p.P50 != nil || p.Max != nil || p.SendLagMS != nil || p.Ledger.OK != 3 {
+		t.Errorf("%+v", p)
+	}
+}
+
+// ticking is a series whose server answers so many of the arrivals of each tick, for a second of warm-up and four that are measured.
+func ticking(scheduled, answered int64) *Series {
+	s := NewSeries(5 * time.Second)
+	left := int64(0)
+	for at := load.TickEvery; at <= 5*time.Second; at += load.TickEvery {
+		left += scheduled - answered
+		s.Add(load.Tick{At: at, InFlight: left, Interval: bench.Ledger{Scheduled: scheduled, OK: answered}})
+	}
+	return s
+}
+
+func TestWhatIsAnsweredFromTheBacklogDoesNotMakeAServerFaster(t *testing.T) {
+	m := Meta{Measured: 4 * time.Second, Warmup: time.Second}
+	stats := load.Stats{InFlightMean: 1000, Dist: &load.Distributions{Ledger: bench.Ledger{Scheduled: 4000, OK: 4000}}}
+	if got := achieved(m, stats, ticking(250, 150)); math.Abs(got-600) > 1 {
+		t.Errorf("%v/s of a server that answers 600/s and has a backlog", got)
+	}
+	stats.InFlightMean = 3
+	if got := achieved(m, stats, ticking(250, 250)); got != 1000 {
+		t.Errorf("%v/s of a server that keeps up with 1000/s", got)
+	}
+	if got := achieved(m, stats, nil); got != 1000 {
+		t.Errorf("%v/s without a series", got)
 	}
 }
 
 func TestLinesAreJSON(t *testing.T) {
 	var b bytes.Buffer
 	n := NewNDJSON(&b)
-	for i := range 3 {
-		if err := n.Add(tick(t, time.Duration(i+1)*time.Second, map[float64]int64{2: 5})); err != nil {
+	for i := range 9 {
+		if err := n.Add(tick(t, time.Duration(i+1)*load.TickEvery, map[float64]int64{2: 5})); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -289,12 +322,20 @@ func TestLinesAreJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
-	for i, want := range []string{"interval", "interval", "interval", "result"} {
+	if len(lines) != 4 {
+		t.Fatalf("%d lines: %s", len(lines), &b)
+	}
+	for i, want := range []struct {
+		kind    string
+		forS    float64
+		answers int64
+	}{{"interval", 1, 20}, {"interval", 1, 20}, {"interval", 0.25, 5}, {"result", 0, 98_000}} {
 		var line struct {
-			Type string  `json:"type"`
-			ForS float64 `json:"for_s"`
+			Type   string       `json:"type"`
+			ForS   float64      `json:"for_s"`
+			Ledger bench.Ledger `json:"ledger"`
 		}
-		if err := json.Unmarshal([]byte(lines[i]), &line); err != nil || line.Type != want || want == "interval" && line.ForS != 1 {
+		if err := json.Unmarshal([]byte(lines[i]), &line); err != nil || line.Type != want.kind || line.ForS != want.forS || line.Ledger.OK != want.answers {
 			t.Errorf("line %d: %s (%v)", i, lines[i], err)
 		}
 	}

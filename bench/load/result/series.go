@@ -16,11 +16,11 @@ type Interval struct {
 	AtS       float64      `json:"at_s"` // its end, from the beginning of the load
 	ForS      float64      `json:"for_s"`
 	Ledger    bench.Ledger `json:"ledger"` // it does not balance: what is scheduled in an interval may end in a later one
-	P50       *float64     `json:"p50_ms"`
-	P99       *float64     `json:"p99_ms"`
-	P999      *float64     `json:"p99_9_ms"`
-	Max       *float64     `json:"max_ms"`
-	SendLagMS *float64     `json:"send_lag_p99_ms"`
+	P50       *float64     `json:"p50_ms" jsonschema:"nullable"`
+	P99       *float64     `json:"p99_ms" jsonschema:"nullable"`
+	P999      *float64     `json:"p99_9_ms" jsonschema:"nullable"`
+	Max       *float64     `json:"max_ms" jsonschema:"nullable"`
+	SendLagMS *float64     `json:"send_lag_p99_ms" jsonschema:"nullable"`
 	InFlight  int64        `json:"in_flight"` // at its end
 }
 

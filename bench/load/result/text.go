@@ -127,19 +127,11 @@ func (r Result) footer(b *strings.Builder) {
 		b.WriteString("\n")
 	}
 	for _, t := range r.SLO {
-		mark, value := "✘", "nothing to judge by"
+		mark := "✘"
 		if t.Met {
 			mark = "✔"
 		}
-		if t.Value != nil {
-			if value = ms(*t.Value) + " ms"; strings.HasPrefix(t.Term, "goodput") || strings.HasPrefix(t.Term, "errors") {
-				value = percent(*t.Value) + " %"
-			}
-			if t.AtLeast {
-				value = "≥ " + value
-			}
-		}
-		fmt.Fprintf(b, "%s %s: %s\n", mark, t.Term, value)
+		fmt.Fprintf(b, "%s %s: %s\n", mark, t.Term, t.value())
 	}
 	if r.Search != nil {
 		searched(r.Search, b)
@@ -151,29 +143,48 @@ func (r Result) footer(b *strings.Builder) {
 	b.WriteString("\n")
 }
 
+// value is what the load made of the term, in words.
+func (t Term) value() string {
+	if t.Value == nil {
+		return "nothing to judge by"
+	}
+	text := ms(*t.Value) + " ms"
+	if strings.HasPrefix(t.Term, "goodput") || strings.HasPrefix(t.Term, "errors") {
+		text = percent(*t.Value) + " %"
+	}
+	if t.AtLeast {
+		text = "≥ " + text
+	}
+	return text
+}
+
 func searched(s *search.Result, b *strings.Builder) {
 	b.WriteString("\n")
-	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "rate/s\t\tbacklog/s\tmeasured\t")
+	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "rate/s\t\tachieved/s\tgoodput\tp50 ms\tp99 ms\tbacklog/s\t")
 	for _, trial := range s.Trials {
-		verdict, growth := "missed", "settled"
+		verdict, p50, p99, growth := "missed", ms(trial.P50MS), ms(trial.P99MS), "settled"
 		switch {
 		case !trial.Valid:
 			verdict = "void"
 		case trial.Met:
 			verdict = "met"
 		}
-		said := trial.Measured
-		if !trial.Settled { // what a percentile is of a queue that grows depends on how long one looked
-			growth, said = "+"+rate(trial.BacklogGrowthPerS), ""
+		switch {
+		case !trial.Valid:
+			p50, p99, growth = "–", "–", "–"
+		case !trial.Settled: // what a percentile is of a queue that grows depends on how long one looked
+			p50, p99, growth = "–", "–", "+"+rate(trial.BacklogGrowthPerS)
 		}
-		if !trial.Valid {
-			said = strings.Join(trial.Why, "; ")
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t\n", rate(trial.RatePerS), verdict, growth, said)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s %%\t%s\t%s\t%s\t\n", rate(trial.RatePerS), verdict, rate(trial.AchievedPerS), percent(trial.Goodput), p50, p99, growth)
 	}
 	_ = t.Flush() // to memory
 	fmt.Fprintf(b, "\n%s\n", s)
+	for _, trial := range s.Trials {
+		if !trial.Valid {
+			fmt.Fprintf(b, "  %s/s was void: %s\n", rate(trial.RatePerS), strings.Join(trial.Why, "; "))
+		}
+	}
 }
 
 // ms is a time with three significant digits.

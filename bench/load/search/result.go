@@ -62,9 +62,9 @@ const (
 // A Result is what a search came to.
 type Result struct {
 	// KneePerS is the highest rate that most of its repeats met; null when there is none.
-	KneePerS *float64 `json:"knee_per_s" jsonschema:"oneof_type=number;null"`
+	KneePerS *float64 `json:"knee_per_s" jsonschema:"nullable"`
 	// MissedPerS is the lowest rate above it that most of its repeats missed; the true limit lies between the two. Null when no rate was.
-	MissedPerS *float64 `json:"missed_per_s" jsonschema:"oneof_type=number;null"`
+	MissedPerS *float64 `json:"missed_per_s" jsonschema:"nullable"`
 	// Confirmed says that both ends of that interval rest on repeats.
 	Confirmed       bool    `json:"confirmed"`
 	Limit           Limit   `json:"limit" jsonschema:"enum=server,enum=generator,enum=range,enum=nothing,enum=unfinished"`
