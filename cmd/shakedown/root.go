@@ -18,6 +18,7 @@ pattern and a control that does not, while faults are injected; then it says wha
   shakedown show cache/aside/stampede           the question, the variants, the faults, the claims
   shakedown run cache/aside/stampede --quick    runs it, prints verdicts, keeps a report
   shakedown report DIR --format html            judges a stored run again, without any server
+  shakedown load http://127.0.0.1:8080/         sends load to any server, and says whether the result may be believed
 
 Exit codes: 0 every verdict as expected; 1 some verdict not as expected; 2 bad input; 3 this machine lacks something;
 4 the run is void and may not be judged; 5 aborted; 70 internal error.`,
@@ -27,6 +28,6 @@ Exit codes: 0 every verdict as expected; 1 some verdict not as expected; 2 bad i
 		PersistentPreRunE: func(*cobra.Command, []string) error { *started = true; return nil },
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newList(), newShow(), newRun(), newReport(), newDoctor(), newClean(), newTarget(), newChaos(), newVersion(), newDocs())
+	root.AddCommand(newList(), newShow(), newRun(), newReport(), newLoad(), newDoctor(), newClean(), newTarget(), newChaos(), newVersion(), newDocs())
 	return root, started
 }

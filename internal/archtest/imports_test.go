@@ -45,6 +45,10 @@ var rules = []rule{
 	{"bench/load/search", nil, "it only knows what a trial says"},
 	{"bench/load/pgclient", []string{"bench", "bench/load"}, ""},
 	{"bench/load/redisclient", []string{"bench", "bench/load"}, ""},
+	{"bench/load/loadbench", []string{"bench", "bench/arrival", "bench/load/loadbench/..."}, "it knows generators as programs only, shakedown's too"},
+	{"bench/load/loadbench/queueing", nil, "theory"},
+	{"bench/load/loadbench/peer", []string{"bench/load/loadbench/queueing"}, ""},
+	{"bench/load/loadbench/server", []string{"bench/load/loadbench/queueing"}, ""},
 	{"internal/page", nil, "what pages share"},
 	{"bench/run", []string{
 		"bench", "chaos", "chaos/proxy/api", "bench/arrival", "bench/load", "bench/load/mix", "bench/load/wire", "bench/record", "bench/check",
@@ -68,6 +72,10 @@ var rules = []rule{
 	{"internal/exit", []string{"bench/run"}, ""},
 	{"internal/doctor", []string{"bench/run", "internal/proc", "internal/stack", "internal/workdir"}, ""},
 	{"internal/catalogdocs", []string{"bench", "chaos", "bench/...", "targets/catalog", "targets/serve", "internal/specfile"}, ""},
+	{"internal/loadrun", []string{
+		"bench", "bench/arrival", "bench/check", "bench/load", "bench/load/...", "bench/run",
+		"internal/allow", "internal/console", "internal/exit", "internal/favour", "internal/stack", "internal/version",
+	}, "the load command; of experiments it knows the bounds of validity only"},
 	{"internal/session", []string{"bench", "bench/...", "targets/catalog", "targets/serve", "internal/..."}, ""},
 	{"internal/archtest", nil, ""},
 	{"cmd/shakedown", []string{"..."}, "the commands may use everything; nobody may use them"},
