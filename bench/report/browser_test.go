@@ -1,24 +1,16 @@
 package report_test
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
-	"html"
-	"net/http"
-	"net/http/httptest"
-	"os/exec"
-	"regexp"
-	"strings"
 	"testing"
 
 	"shakedown/bench/report"
+	"shakedown/internal/page/pagetest"
 )
 
-// driver loads the page in a frame of its own origin, uses everything that can be used, and notes what came of it.
-const driver = `<!doctype html><html><body><iframe src="/report" width="1200" height="4000"></iframe><script>
-onload = () => {
-	const w = frames[0], d = w.document, root = d.documentElement, log = { loaded: Number(root.dataset.charts), picks: {} };
+// driver uses everything on the page that can be used, and notes what came of it.
+const driver = `
+	log.loaded = Number(root.dataset.charts);
+	log.picks = {};
 	for (const input of d.querySelectorAll("#picks input")) {
 		input.click();
 		log.picks[input.name + input.value] = Number(root.dataset.charts);
@@ -38,25 +30,19 @@ onload = () => {
 	log.open = d.querySelectorAll("details:not([open])").length === 0;
 	w.dispatchEvent(new w.Event("afterprint"));
 	log.wide = root.scrollWidth > 1200;
-	frames[0].frameElement.width = 360;
-	log.overflow = root.scrollWidth > 360;
-	document.documentElement.dataset.log = JSON.stringify(log);
-};
-</script></body></html>`
+	frame.width = 360;
+	log.overflow = root.scrollWidth > 360;`
 
 // TestThePageWorksInABrowser is the test of the page's script. It needs a Chromium on the PATH, as CI has; elsewhere
 // it says that it did not look.
 func TestThePageWorksInABrowser(t *testing.T) {
-	browser := chromium()
-	if browser == "" {
-		t.Log("no chromium on the PATH: the page's script was not tested")
-		return
-	}
 	// Charts: response time, goodput, percentiles, in flight, attempts, amplification, pool.
 	for name, want := range map[string]int{"levels": 7, "single": 7, "void": 7, "calm": 4, "aborted": 0, "empty": 0} {
 		t.Run(name, func(t *testing.T) {
-			page := write(t, "html", fixtures()[name], report.Options{})
-			got := drive(t, browser, page)
+			var got driven
+			if !pagetest.Drive(t, write(t, "html", fixtures()[name], report.Options{}), driver, &got) {
+				return
+			}
 			if got.Loaded != want {
 				t.Errorf("%d charts, want %d", got.Loaded, want)
 			}
@@ -86,49 +72,4 @@ type driven struct {
 	Loaded, Timelines                    int
 	Picks                                map[string]int
 	Themed, Cursor, Open, Wide, Overflow bool
-}
-
-func drive(t *testing.T, browser string, page []byte) driven {
-	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		body := []byte(driver)
-		if r.URL.Path == "/report" {
-			body = page
-		}
-		_, _ = w.Write(body) // a browser that hangs up shows in what it prints
-	}))
-	defer server.Close()
-	var dom, messages bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
-		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-		"--disable-dev-shm-usage", "--enable-logging=stderr", "--user-data-dir="+t.TempDir(), "--dump-dom", server.URL)
-	cmd.Stdout, cmd.Stderr = &dom, &messages
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s: %v\n%s", browser, err, messages.Bytes())
-	}
-	for line := range strings.Lines(messages.String()) {
-		if strings.Contains(line, "CONSOLE") {
-			t.Errorf("the page logs: %s", line)
-		}
-	}
-	m := regexp.MustCompile(`<html data-log="([^"]*)"`).FindSubmatch(dom.Bytes())
-	if m == nil {
-		t.Fatalf("the page was not driven to the end:\n%s\n%s", messages.Bytes(), dom.Bytes())
-	}
-	var got driven
-	if err := json.Unmarshal([]byte(html.UnescapeString(string(m[1]))), &got); err != nil {
-		t.Fatal(fmt.Errorf("what the driver wrote: %w", err))
-	}
-	return got
-}
-
-// chromium is the path of a browser that speaks its command line, or "".
-func chromium() string {
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	return ""
 }

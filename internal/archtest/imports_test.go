@@ -49,6 +49,7 @@ var rules = []rule{
 	{"bench/load/loadbench/queueing", nil, "theory"},
 	{"bench/load/loadbench/peer", []string{"bench/load/loadbench/queueing"}, ""},
 	{"bench/load/loadbench/server", []string{"bench/load/loadbench/queueing"}, ""},
+	{"internal/page/pagetest", nil, ""},
 	{"internal/page", nil, "what pages share"},
 	{"bench/run", []string{
 		"bench", "chaos", "chaos/proxy/api", "bench/arrival", "bench/load", "bench/load/mix", "bench/load/wire", "bench/record", "bench/check",

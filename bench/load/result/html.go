@@ -201,7 +201,10 @@ func (r Result) charts() charts {
 		PerDecade: bucketsPerDecade, FromMS: heatFrom / 1e6, Response: curveOf(r.response), Service: curveOf(r.service),
 		Heat: [][][2]int64{}, WarmupS: r.WarmupS, EndS: r.WarmupS + r.DurationS,
 	}
-	for _, i := range r.Series {
+	for n, i := range r.Series {
+		if n > 0 && n == len(r.Series)-1 && i.ForS < r.Series[n-1].ForS/2 {
+			break // a rate over what was left at the end would look like a fall
+		}
 		c.From, c.T = append(c.From, i.AtS-i.ForS), append(c.T, i.AtS)
 		c.P50, c.P99, c.Max, c.Lag = append(c.P50, i.P50), append(c.P99, i.P99), append(c.Max, i.Max), append(c.Lag, i.SendLagMS)
 		per := 1 / max(i.ForS, 1e-9)
@@ -210,7 +213,7 @@ func (r Result) charts() charts {
 		c.Bad = append(c.Bad, float64(i.Ledger.Ended()-i.Ledger.OK)*per)
 		c.InFlight = append(c.InFlight, i.InFlight)
 	}
-	for _, col := range r.heat {
+	for _, col := range r.heat[:min(len(r.heat), len(c.T))] {
 		cells := [][2]int64{}
 		for b, n := range col {
 			if n > 0 {
