@@ -8,7 +8,8 @@
 	// The heat map lies under the lines of the response times: a column is an interval, a cell a bucket of times; the stronger, the larger
 	// its share of the interval's answers. Shares are drawn by their square root, or a tail of one in a thousand would not be seen.
 	const used = data.heat.flat().map(([bucket]) => bucket), sums = data.heat.map(cells => cells.reduce((n, [, k]) => n + k, 0));
-	const largest = Math.max(...data.heat.flatMap((cells, i) => sums[i] < 20 ? [] : cells.map(([, n]) => n / sums[i])), 0.05);
+	const peaks = data.heat.map((cells, i) => Math.max(0, ...cells.map(([, n]) => n / sums[i]))).filter(p => p > 0).sort((a, b) => a - b);
+	const strong = peaks[Math.floor(peaks.length / 2)]; // what is drawn strongest: the median of the columns' peaks
 	const heat = u => {
 		const { ctx, bbox: b } = u, probe = document.createElement("i");
 		probe.style.color = "var(--v1)";
@@ -21,7 +22,7 @@
 			const left = Math.round(u.valToPos(data.from[i], "x", true)), right = Math.round(u.valToPos(data.t[i], "x", true));
 			for (const [bucket, n] of cells) {
 				const top = Math.round(u.valToPos(edge(bucket + 1), "y", true)), bottom = Math.round(u.valToPos(edge(bucket), "y", true));
-				ctx.globalAlpha = 0.08 + 0.72 * Math.sqrt(Math.min(1, n / sums[i] / largest));
+				ctx.globalAlpha = 0.08 + 0.72 * Math.sqrt(Math.min(1, n / sums[i] / strong));
 				ctx.fillRect(left, top, Math.max(1, right - left), Math.max(1, bottom - top));
 			}
 		});
