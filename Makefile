@@ -34,6 +34,10 @@ KILLS ?= 50
 kill-test: setup ## kill -9 runs at KILLS random moments (50), and look for what is left
 	SHAKEDOWN_KILLS=$(KILLS) go test -count=1 -timeout 60m -run TestKillingARunLeavesNothing -v ./cmd/shakedown
 
+.PHONY: bench-load
+bench-load: build ## measure the generator beside its peers, and write docs/benchmarks/load.md
+	@scripts/bench-load
+
 .PHONY: check
 check: setup build lint race stale ## everything that must be clean before a commit
 

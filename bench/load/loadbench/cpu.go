@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"shakedown/bench/load/loadbench/peer"
+)
+
+// The loads of the experiment, and the most that a request may cost.
+const (
+	cpuConnections = 64
+	cpuRate        = 30_000 // per second, in open loop
+	closedOfWrk    = 0.95   // of wrk's, in closed loop
+	openOfWrk      = 1.25   // of wrk's in closed loop, in open loop at cpuRate
+	openOfVegeta   = 0.20   // of vegeta's, at the highest rate that vegeta comes to
+)
+
+// achieved is the share of its arrivals from which on a generator is said to come to a rate; what it drops and what fails is missing.
+const achieved = 0.97
+
+// A contender is a generator under one load.
+type contender struct {
+	p    peer.Peer
+	how  string
+	rate float64 // 0: closed loop
+	runs []peer.Result
+}
+
+// costs are the CPU microseconds per request of each run.
+func (c *contender) costs() []float64 {
+	var us []float64
+	for _, r := range c.runs {
+		us = append(us, float64(r.CPUPerRequest())/float64(time.Microsecond))
+	}
+	return us
+}
+
+// cpu is what a request costs each generator, everything that it measures included.
+func cpu(ctx context.Context, g *rig) (s section, err error) {
+	server, url, err := nginx(ctx)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, server.stop()) }()
+	contenders, err := g.contenders(ctx, url)
+	if err != nil {
+		return s, err
+	}
+	length := pick(g, 5*time.Second, time.Second)
+	rounds := pick(g, 5, 2)
+	for round := range rounds {
+		order := slices.Clone(contenders)
+		if round%2 == 1 {
+			slices.Reverse(order) // what grows with time falls on all alike
+		}
+		for _, c := range order {
+			g.say("  round %d of %d: %s, %s", round+1, rounds, c.p.Name, c.how)
+			r, err := g.send(ctx, c.p, peer.Load{URL: url, Length: length, Connections: cpuConnections, Rate: c.rate}, clientCore)
+			if err != nil {
+				return s, err
+			}
+			c.runs = append(c.runs, r)
+		}
+	}
+	return cpuSection(contenders, length), nil
+}
+
+// contenders are all that are installed, vegeta and k6 at the highest rate that they come to.
+func (g *rig) contenders(ctx context.Context, url string) ([]*contender, error) {
+	uring := peer.Shakedown("io_uring")
+	closed := []*contender{{p: peer.Wrk()}, {p: own}, {p: uring}, {p: peer.Oha()}, {p: peer.Hey()}, {p: peer.K6()}}
+	open := []*contender{{p: own, rate: cpuRate}, {p: uring, rate: cpuRate}, {p: peer.Wrk2(), rate: cpuRate}, {p: peer.Oha(), rate: cpuRate}}
+	for _, p := range []peer.Peer{peer.Vegeta(), peer.K6()} {
+		if !g.has(p) {
+			continue
+		}
+		rate, err := g.highest(ctx, p, url)
+		if err != nil {
+			return nil, err
+		}
+		if rate == 0 {
+			return nil, fmt.Errorf("%s does not come to %d/s", p.Name, ladder[0])
+		}
+		open = append(open, &contender{p: p, rate: rate})
+		if p.Name == peer.Vegeta().Name && rate != cpuRate {
+			open = append(open, &contender{p: own, rate: rate})
+		}
+	}
+	contenders := slices.DeleteFunc(append(closed, open...), func(c *contender) bool { return !g.has(c.p) })
+	for _, c := range contenders {
+		c.how = "closed loop"
+		if c.rate > 0 {
+			c.how = fmt.Sprintf("open loop at %.0f/s", c.rate)
+		}
+	}
+	return contenders, nil
+}
+
+// ladder are the rates that are tried.
+var ladder = []int{2500, 5000, 7500, 10_000, 12_500, 15_000, 17_500, 20_000, 25_000, 30_000, 35_000, 40_000, 50_000, 60_000}
+
+// highest is the rate of the ladder below the first that the peer does not come to.
+func (g *rig) highest(ctx context.Context, p peer.Peer, url string) (rate float64, err error) {
+	for _, next := range ladder {
+		l := peer.Load{URL: url, Length: pick(g, 2*time.Second, time.Second), Connections: cpuConnections, Rate: float64(next)}
+		r, err := g.send(ctx, p, l, clientCore)
+		if err != nil {
+			return 0, err
+		}
+		g.say("  %s at %d/s comes to %.0f/s", p.Name, next, r.Rate())
+		if r.Rate() < achieved*float64(next) || float64(r.OK) < achieved*float64(r.OK+r.Failed) {
+			break
+		}
+		rate = float64(next)
+	}
+	return rate, nil
+}
+
+const cpuText = `User and system time of the generator's whole process, from its first instruction to its last, ÷ requests that were answered.
+The server is one nginx worker on core %d, which answers with a few bytes; each generator is on core %d, over %d connections,
+for %v a round. Ratios are formed within a round, which begins and ends with another generator each time. All that a generator
+measures is on: with shakedown the ledger, the histograms of response, service, lag and wait; its calibration, which the others
+do not have, is off, and so is the warm-up. vegeta and k6 run at the highest rate of a ladder that they come to. In closed loop
+a generator is at its end by design, and shakedown itself calls such a run void.`
+
+func cpuSection(contenders []*contender, length time.Duration) section {
+	return section{
+		Title: "CPU per request", Text: fmt.Sprintf(cpuText, serverCore, clientCore, cpuConnections, length),
+		Tables: []table{cpuTable(contenders)}, Bounds: cpuBounds(contenders),
+	}
+}
+
+// contending is the generator at a rate, or nil.
+func contending(contenders []*contender, p peer.Peer, rate float64) *contender {
+	for _, c := range contenders {
+		if c.p.Name == p.Name && c.rate == rate {
+			return c
+		}
+	}
+	return nil
+}
+
+func cpuTable(contenders []*contender) table {
+	t := table{Head: []string{"generator", "load", "requests/s", "CPU µs/request", "÷ wrk"}}
+	wrk := contending(contenders, peer.Wrk(), 0)
+	for _, c := range contenders {
+		var rates []float64
+		for _, r := range c.runs {
+			rates = append(rates, r.Rate())
+		}
+		ratio := "–"
+		if wrk != nil {
+			ratio = middleOf(ratios(c.costs(), wrk.costs())).in("%.2f")
+		}
+		t.Rows = append(t.Rows, []string{c.p.Name, c.how, fmt.Sprintf("%.0f", middleOf(rates).median), middleOf(c.costs()).in("%.2f"), ratio})
+	}
+	return t
+}
+
+func cpuBounds(contenders []*contender) (bounds []bound) {
+	promise := func(c, than *contender, most float64, what string, args ...any) {
+		what = "CPU per request, " + fmt.Sprintf(what, args...)
+		if c == nil || than == nil {
+			bounds = append(bounds, bound{What: what, Measured: "not measured: the peer is not installed"})
+			return
+		}
+		m := middleOf(ratios(c.costs(), than.costs()))
+		bounds = append(bounds, bound{What: what, Measured: m.in("%.2f"), Met: m.median <= most})
+	}
+	wrk := contending(contenders, peer.Wrk(), 0)
+	promise(contending(contenders, own, 0), wrk, closedOfWrk, "closed loop, ÷ wrk's ≤ %g", closedOfWrk)
+	promise(contending(contenders, own, cpuRate), wrk, openOfWrk, "open loop at %d/s, ÷ wrk's in closed loop ≤ %g", cpuRate, openOfWrk)
+	for _, v := range contenders {
+		if v.p.Name == peer.Vegeta().Name {
+			what := "open loop at vegeta's highest rate, %.0f/s, ÷ vegeta's ≤ %g"
+			promise(contending(contenders, own, v.rate), v, openOfVegeta, what, v.rate, openOfVegeta)
+		}
+	}
+	return bounds
+}
