@@ -75,7 +75,7 @@ func (r Result) HTML(w io.Writer) error {
 	if r.Search != nil {
 		var b strings.Builder
 		searched(r.Search, &b)
-		v.Search = strings.TrimSpace(b.String())
+		v.Search = strings.Trim(b.String(), "\n")
 	}
 	return pageTemplate.Execute(w, v)
 }

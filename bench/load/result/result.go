@@ -16,32 +16,41 @@ import (
 // SchemaVersion is the version of Result's JSON form, published in docs/schema. Within a version fields are added, and none changes.
 const SchemaVersion = 1
 
-// A Result is what a load came to. Everything is of the arrivals that were due in the measured time, after the warm-up.
+// A Result is what a load came to. Everything is of the arrivals that were due in the measured time, after the warm-up. What its fields
+// mean is in the published schema too, in these words.
 type Result struct {
 	SchemaVersion int    `json:"schema_version"`
 	Target        string `json:"target"`
 	Mode          string `json:"mode" jsonschema:"enum=open,enum=closed"`
-	// OfferedPerS is what was scheduled per second. AchievedPerS is what was answered (ok, degraded) per second: of the arrivals that
-	// were measured, or, in open loop where the server had fallen behind when they ended, of all, until then: what it answers from its
-	// backlog afterwards does not make it faster.
-	OfferedPerS  float64      `json:"offered_per_s"`
-	AchievedPerS float64      `json:"achieved_per_s"`
-	Ledger       bench.Ledger `json:"ledger"`
-	// Times are null when there was nothing to measure. Response is from due to done: what a user waits. Service is from sent to done.
-	// Both are of the ok, the degraded and the unsure; a user who gave up counts with the time after which he did.
+	// what was scheduled per second; in closed loop, what users asked
+	OfferedPerS float64 `json:"offered_per_s"`
+	// what was answered (ok, degraded) per second; in open loop, where the server had fallen behind when the last arrivals were due, until
+	// then: what it answers from its backlog afterwards does not make it faster
+	AchievedPerS float64 `json:"achieved_per_s"`
+	// every scheduled arrival ends in exactly one outcome
+	Ledger bench.Ledger `json:"ledger"`
+	// from due to done: what a user waits. Of the ok, the degraded and the unsure; a user who gave up counts with the time after which he
+	// did. Null when there was nothing to measure, here and in the next ones.
 	ResponseMS *Times `json:"response_ms" jsonschema:"nullable"`
-	ServiceMS  *Times `json:"service_ms" jsonschema:"nullable"`
-	// SendLagMS is how late the generator got to requests, ConnWaitMS how long they then waited for a connection.
-	SendLagMS   *Times   `json:"send_lag_ms" jsonschema:"nullable"`
-	ConnWaitMS  *Times   `json:"conn_wait_ms" jsonschema:"nullable"`
-	ClientCPUS  float64  `json:"client_cpu_s"`
-	MaxRSSMB    float64  `json:"max_rss_mb"`
+	// from sent to done, of the same
+	ServiceMS *Times `json:"service_ms" jsonschema:"nullable"`
+	// how late the generator got to requests, of all that it got to
+	SendLagMS *Times `json:"send_lag_ms" jsonschema:"nullable"`
+	// how long requests then waited for a connection
+	ConnWaitMS *Times `json:"conn_wait_ms" jsonschema:"nullable"`
+	// user and system time of the whole generator process over the measured time
+	ClientCPUS float64 `json:"client_cpu_s"`
+	// its largest resident set, in 10⁶ bytes
+	MaxRSSMB float64 `json:"max_rss_mb"`
+	// whether the numbers say something of the server; if not, void_reasons says why
 	Valid       bool     `json:"valid"`
 	VoidReasons []string `json:"void_reasons"`
 
-	// Censored is how many users gave up; AtLeast and ServiceAtLeast name the response and service times that are lower bounds for that.
-	Censored       int64          `json:"censored"`
-	AtLeast        []string       `json:"at_least"`
+	// how many requests never came back
+	Censored int64 `json:"censored"`
+	// which of response_ms are lower bounds for that
+	AtLeast []string `json:"at_least"`
+	// which of service_ms are
 	ServiceAtLeast []string       `json:"service_at_least"`
 	Causes         []Cause        `json:"causes"`
 	Ops            []Op           `json:"ops,omitempty"`
@@ -55,12 +64,12 @@ type Result struct {
 	DurationS      float64        `json:"duration_s"` // that was measured
 	WarmupS        float64        `json:"warmup_s"`
 	TimeoutMS      float64        `json:"timeout_ms"`
-	// Connections is the most there could be; 0: as many as it took.
+	// the most there could be; 0: as many as it took
 	Connections int    `json:"connections"`
 	Client      string `json:"client"` // what sent the load
-	// CPUPerRequestUS is the processor time of the whole generator per request that it sent.
+	// client_cpu_s over the requests that were sent
 	CPUPerRequestUS float64 `json:"cpu_us_per_request"`
-	// CeilingPerS is what this machine's generator came to against a server that does nothing; 0: not measured.
+	// what this machine's generator came to against a server that does nothing; not there when it was not measured
 	CeilingPerS float64 `json:"ceiling_per_s,omitempty"`
 	Machine     Machine `json:"machine"`
 	Version     string  `json:"version"`
@@ -182,16 +191,17 @@ func New(m Meta, s load.Stats, series *Series) Result {
 	return r
 }
 
-// achieved is the AchievedPerS of a load. The server had fallen behind when the last tick of the load found as many in flight as usual,
+// achieved is the AchievedPerS of a load: the server had fallen behind when the last tick of the load found as many in flight as usual,
 // though nothing was due any more.
 func achieved(m Meta, s load.Stats, series *Series) float64 {
+	answered := float64(s.Dist.Ledger.OK+s.Dist.Ledger.Degraded) / m.Measured.Seconds()
 	if series != nil && !m.Closed {
 		perS, left := series.answeredPerS(m.Warmup, m.Warmup+m.Measured)
 		if left > 1 && float64(left) > s.InFlightMean/2 {
-			return perS
+			return min(answered, perS)
 		}
 	}
-	return float64(s.Dist.Ledger.OK+s.Dist.Ledger.Degraded) / m.Measured.Seconds()
+	return answered
 }
 
 func notNil[T any](s []T) []T {

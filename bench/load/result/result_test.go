@@ -135,6 +135,11 @@ func schema(t *testing.T) []byte {
 		return of.Name()
 	}
 	r := jsonschema.Reflector{Anonymous: true, ExpandedStruct: true, Namer: named}
+	for _, dir := range []string{".", "../search"} { // what a field means stands beside it
+		if err := r.AddGoComments("shakedown/bench/load/result", dir, jsonschema.WithFullComment()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s := r.Reflect(Result{})
 	s.Title = "The JSON of shakedown load -o json"
 	raw, err := json.MarshalIndent(s, "", "  ")

@@ -22,10 +22,10 @@ type Trial struct {
 	Purpose  Purpose `json:"purpose" jsonschema:"enum=look,enum=repeat"`
 	Met      bool    `json:"met"`
 	Valid    bool    `json:"valid"`
-	// Settled says that the queue did not grow all through the trial. A trial that does not settle is not met: what it measures
+	// the queue did not grow all through the trial. A trial that does not settle is not met: what it measures
 	// depends on how long it was.
 	Settled bool `json:"settled"`
-	// BacklogGrowthPerS is how fast what was due and not answered grew; 0 where it settled.
+	// how fast what was due and not answered grew; 0 where it settled.
 	BacklogGrowthPerS float64  `json:"backlog_growth_per_s"`
 	AchievedPerS      float64  `json:"achieved_per_s"`
 	P50MS             float64  `json:"p50_ms"`
@@ -61,17 +61,17 @@ const (
 
 // A Result is what a search came to.
 type Result struct {
-	// KneePerS is the highest rate that most of its repeats met; null when there is none.
+	// the highest rate that most of its repeats met; null when there is none.
 	KneePerS *float64 `json:"knee_per_s" jsonschema:"nullable"`
-	// MissedPerS is the lowest rate above it that most of its repeats missed; the true limit lies between the two. Null when no rate was.
+	// the lowest rate above it that most of its repeats missed; the true limit lies between the two. Null when no rate was.
 	MissedPerS *float64 `json:"missed_per_s" jsonschema:"nullable"`
-	// Confirmed says that both ends of that interval rest on repeats.
+	// both ends of that interval rest on repeats.
 	Confirmed       bool    `json:"confirmed"`
 	Limit           Limit   `json:"limit" jsonschema:"enum=server,enum=generator,enum=range,enum=nothing,enum=unfinished"`
 	ResolutionShare float64 `json:"resolution"`
 	KneeMet         Tally   `json:"knee_met"`   // repeats at the knee that met
 	MissedMet       Tally   `json:"missed_met"` // repeats at the rate above it that met, all the same
-	// GrowthPerS is how fast the backlog grew in the repeats at MissedPerS, on average over those that did not settle; 0 when all did.
+	// how fast the backlog grew in the repeats at missed_per_s, on average over those that did not settle; 0 when all did.
 	GrowthPerS float64 `json:"backlog_growth_per_s"`
 	Note       string  `json:"note,omitempty"`
 	Trials     []Trial `json:"trials"` // in the order in which they were run

@@ -135,8 +135,12 @@ type vote struct{ met, missed, limited int }
 // rate is step i's: the start times the resolution's power i, to four digits, which is more than anybody wants to read.
 func (s *searcher) rate(i int) float64 {
 	r := s.o.Start * math.Pow(1+s.o.Resolution, float64(i))
-	unit := math.Pow(10, math.Floor(math.Log10(r))-3)
-	return min(max(math.Round(r/unit)*unit, s.o.Least), s.o.Most)
+	if digits := 3 - int(math.Floor(math.Log10(r))); digits >= 0 { // a power of ten is exact, its inverse is not
+		r = math.Round(r*math.Pow10(digits)) / math.Pow10(digits)
+	} else {
+		r = math.Round(r/math.Pow10(-digits)) * math.Pow10(-digits)
+	}
+	return min(max(r, s.o.Least), s.o.Most)
 }
 
 // steps is how many steps a factor is, at least one.

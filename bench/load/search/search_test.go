@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -211,6 +212,16 @@ func TestAVoidTrialIsTriedAgain(t *testing.T) {
 	r := find(t, search.Options{}, 1, s)
 	if r.Limit != search.Server || *r.KneePerS > 5000 || *r.KneePerS < 4750 {
 		t.Errorf("%v, limit %s", r, r.Limit)
+	}
+}
+
+func TestRatesHaveFourDigits(t *testing.T) {
+	for _, at := range []float64{2, 943.5, 54_321} {
+		for _, trial := range find(t, search.Options{}, 1, cliff(at)).Trials {
+			if text := strconv.FormatFloat(trial.RatePerS, 'f', -1, 64); len(strings.Trim(strings.Replace(text, ".", "", 1), "0")) > 4 {
+				t.Errorf("a rate of %s/s", text)
+			}
+		}
 	}
 }
 
