@@ -213,6 +213,11 @@ func TestAVoidTrialIsTriedAgain(t *testing.T) {
 	if r.Limit != search.Server || *r.KneePerS > 5000 || *r.KneePerS < 4750 {
 		t.Errorf("%v, limit %s", r, r.Limit)
 	}
+	for i, trial := range r.Trials[:len(r.Trials)-1] {
+		if next := r.Trials[i+1]; !trial.Valid && (next.RatePerS != trial.RatePerS || next.Purpose != trial.Purpose) {
+			t.Errorf("after a void trial at %v/s comes one at %v/s", trial.RatePerS, next.RatePerS)
+		}
+	}
 }
 
 func TestRatesHaveFourDigits(t *testing.T) {
