@@ -47,7 +47,8 @@ type Pacer struct {
 }
 
 // NewPacer locks the calling goroutine to its thread and sharpens the thread's timers. Close undoes both. An urgent one also
-// asks for the thread to be run as soon as its time has come; it should sleep most of the time.
+// asks for the thread to be run as soon as its time has come, before all others of this process; it should sleep most of the time. One that is not
+// urgent gives such a right up, should the thread have it from package favour: it may use all the time there is.
 func NewPacer(urgent bool) *Pacer {
 	runtime.LockOSThread()
 	slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
@@ -56,19 +57,27 @@ func NewPacer(urgent bool) *Pacer {
 	}
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
 	p := &Pacer{slack: slack}
-	if !urgent {
+	now, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
 		return p
 	}
-	// With the privilege for it, the thread runs as soon as its timer fires, whatever else wants the core (sched(7)). It is
-	// awake for microseconds at a time, and what it starts does not inherit this.
-	if now, err := unix.SchedGetAttr(0, 0); err == nil {
-		fifo := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1, Flags: unix.SCHED_FLAG_RESET_ON_FORK}
-		if unix.SchedSetAttr(0, fifo, 0) == nil {
-			p.policy = now
-		}
+	attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL, Nice: now.Nice}
+	switch {
+	case urgent:
+		// With the privilege for it, the thread runs as soon as its timer fires, whatever else wants the core (sched(7)). It is
+		// awake for microseconds at a time, and what it starts does not inherit this.
+		attr.Policy, attr.Priority, attr.Flags = unix.SCHED_FIFO, Urgent, unix.SCHED_FLAG_RESET_ON_FORK
+	case now.Policy == unix.SCHED_NORMAL:
+		return p
+	}
+	if unix.SchedSetAttr(0, attr, 0) == nil {
+		p.policy = now
 	}
 	return p
 }
+
+// Urgent is the real-time priority of an urgent pacer's thread: above that of the other threads of a process that is favoured.
+const Urgent = 2
 
 // SleepUntil returns at the given time of Now, or as soon after as the kernel can.
 func (*Pacer) SleepUntil(t time.Duration) {

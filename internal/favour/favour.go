@@ -9,10 +9,16 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"shakedown/internal/clock"
 )
 
-// favoured is the nice value of the process while it measures.
-const favoured = -10
+// favoured is the nice value of the process while it measures, and realTime its priority where it may have one: below that of the
+// thread that sends, clock.Urgent.
+const (
+	favoured = -10
+	realTime = clock.Urgent - 1
+)
 
 // rareGC is the growth of the heap between collections, in percent; samples leave the heap every tenth of a second, so it stays small.
 const rareGC = 800
@@ -22,9 +28,13 @@ func calm(procs, gc int) {
 	debug.SetGCPercent(gc)
 }
 
-// Threads raises the priority of every thread of the process, and so of those that they make; a keeper made before starts its
-// children at the priority that the process had. It needs root or CAP_SYS_NICE; without, arrivals may leave late on a busy machine,
-// which the send lag shows. The undoing is for programs that do more than one run.
+// Threads puts every thread of the process, and so those that they make, into the real-time class, or at least gives them a better
+// nice value; a keeper made before starts its children as the process was. It needs root or CAP_SYS_NICE; without,
+// arrivals may leave late on a busy machine, which the send lag shows. The undoing is for programs that do more than one run.
+//
+// That it is all threads and not just the one that sends has a reason: every ten milliseconds the Go runtime takes that thread's turn away
+// and has another thread give it back. Where every core is busy, a thread that is not in the real-time class takes milliseconds to do so.
+// The process sleeps nearly all the time; should it not, the kernel leaves the others a twentieth (sched_rt_runtime_us, sched(7)).
 //
 // It also gives the Go scheduler two more threads to run on than there are cores, so that the pacer does not wait for one when it
 // comes back from its sleep, and lets the heap grow further between collections, which stop everything: on a machine without idle
@@ -35,21 +45,33 @@ func Threads() (undo func()) {
 	if err != nil {
 		return func() { calm(procs, gc) }
 	}
-	before := map[int]int{}
+	before := map[int]*unix.SchedAttr{}
 	for _, t := range threads {
 		tid, err := strconv.Atoi(t.Name())
 		if err != nil {
 			continue
 		}
-		p, err := unix.Getpriority(unix.PRIO_PROCESS, tid)
-		if err == nil && unix.Setpriority(unix.PRIO_PROCESS, tid, favoured) == nil {
-			before[tid] = 20 - p // the system call answers with 20 − nice (getpriority(2))
+		now, err := unix.SchedGetAttr(tid, 0)
+		if err == nil && prefer(tid, now) {
+			before[tid] = now
 		}
 	}
 	return func() {
 		calm(procs, gc)
-		for tid, nice := range before {
-			_ = unix.Setpriority(unix.PRIO_PROCESS, tid, nice)
+		for tid, attr := range before {
+			_ = unix.SchedSetAttr(tid, attr, 0)
 		}
 	}
+}
+
+// prefer gives one thread what it may have.
+func prefer(tid int, now *unix.SchedAttr) bool {
+	want := *now
+	want.Policy, want.Priority, want.Nice = unix.SCHED_RR, realTime, 0
+	if unix.SchedSetAttr(tid, &want, 0) == nil {
+		return true
+	}
+	want = *now
+	want.Nice = favoured
+	return unix.SchedSetAttr(tid, &want, 0) == nil
 }
