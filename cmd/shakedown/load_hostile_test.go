@@ -110,7 +110,8 @@ func TestNoServerCanHarmTheGenerator(t *testing.T) {
 		{"an answer that breaks off", says("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", false), notOK},
 		{"a body of a gigabyte", endless("HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n", "x"), whatever},
 		{"a body without end", endless("HTTP/1.1 200 OK\r\n\r\n", "x"), whatever},
-		{"closes after each answer", says(whole, false), ok},
+		// A request may meet the end of the connection on its way: then nobody knows.
+		{"closes after each answer", says(whole, false), func(l counts) bool { return l.OK > 0 && l.OK+l.Unsure+l.Failed == l.Scheduled }},
 		{"closes after each answer, and says so", says("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", false), ok},
 		{"answers twice", says(whole+whole, true), whatever},
 		{"interim answers without end", endless("", "HTTP/1.1 102 Processing\r\n\r\n"), notOK},

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
 	"shakedown/bench"
 	"shakedown/bench/load/result"
 )
@@ -25,9 +27,24 @@ import (
 // counts is the ledger of a load.
 type counts = bench.Ledger
 
-// loaded is the result that `load -o json` printed.
+var loadSchema = sync.OnceValues(func() (*jsonschema.Schema, error) {
+	return jsonschema.NewCompiler().Compile("../../docs/schema/load.schema.json")
+})
+
+// loaded is the result that `load -o json` printed, which keeps to its schema.
 func loaded(t *testing.T, out string) result.Result {
 	t.Helper()
+	schema, err := loadSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(out))
+	if err != nil {
+		t.Fatalf("%v in %q", err, out)
+	}
+	if err := schema.Validate(doc); err != nil {
+		t.Errorf("%v in %s", err, out)
+	}
 	var r result.Result
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatalf("%v in %q", err, out)

@@ -3,7 +3,6 @@ package loadrun
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 )
@@ -48,7 +47,7 @@ func TestEveryKindOfClientIsCalibrated(t *testing.T) {
 		"the pacing of Postgres": {SQL: "select 1", URLs: []string{"postgres://127.0.0.1:1/x"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			defer goleak.VerifyNone(t)
+			defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 			d := defaults(o.URLs...)
 			d.Backend, d.HTTP2, d.Command, d.SQL = max(o.Backend, "auto"), o.HTTP2, o.Command, o.SQL
 			perS, err := makeJob(t, d).ceiling(t.Context())
@@ -59,5 +58,3 @@ func TestEveryKindOfClientIsCalibrated(t *testing.T) {
 		})
 	}
 }
-
-var _ = time.Second

@@ -11,7 +11,7 @@ import (
 )
 
 func TestTheNullServerAnswersEveryRequest(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	s, err := newNullServer()
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 
 	"shakedown/bench/load"
 	"shakedown/bench/run"
@@ -64,6 +65,7 @@ func (j *job) calibrate(ctx context.Context) (err error) {
 		}
 		return &run.EnvironmentError{Err: err}
 	}
+	debug.FreeOSMemory() // or the load's own memory would not be told from the calibration's
 	if peak := j.shape.peak(); peak > j.ceilingPerS {
 		j.note("%g/s is more than the %.0f/s that this machine's generator comes to here, with a server that does nothing", peak, j.ceilingPerS)
 	}

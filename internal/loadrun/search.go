@@ -68,6 +68,9 @@ func (j *job) search(ctx context.Context, w *output) error {
 
 // try runs one trial. Each has arrivals of its own, which the seed decides.
 func (s *searching) try(ctx context.Context, rate float64, length time.Duration) (search.Outcome, error) {
+	if err := s.rest(ctx); err != nil {
+		return search.Outcome{}, err
+	}
 	n := uint64(len(s.tried))
 	shape, seed := s.j.shape.at(rate, length), rand.New(rand.NewPCG(s.j.o.Seed, n)).Uint64()
 	var hdr *bytes.Buffer
@@ -83,11 +86,46 @@ func (s *searching) try(ctx context.Context, rate float64, length time.Duration)
 	if err != nil {
 		return search.Outcome{}, err
 	}
+	s.forget()
 	s.tried = append(s.tried, tried{rate, t, record})
 	if t.aborted {
 		return search.Outcome{}, run.ErrAborted
 	}
 	return t.outcome(), nil
+}
+
+// mostRest bounds the time that a server is given to come to itself.
+const mostRest = 10 * time.Second
+
+// rest lets the server deal with what the last trial's users no longer wait for, as long as it takes at the rate at which it answered:
+// else a trial would be about the one before.
+func (s *searching) rest(ctx context.Context) error {
+	if len(s.tried) == 0 {
+		return nil
+	}
+	last := s.tried[len(s.tried)-1].trial
+	left, answered := float64(last.stats.Ledger.Unsure), float64(last.stats.Ledger.OK)
+	if left == 0 {
+		return nil
+	}
+	timer := time.NewTimer(time.Duration(min(left/max(answered, 1)*last.shape.length.Seconds(), mostRest.Seconds()) * float64(time.Second)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return aborted(ctx)
+	}
+}
+
+// forget lets go of the last trial's distributions, unless it may be the one that is reported.
+func (s *searching) forget() {
+	if len(s.tried) == 0 {
+		return
+	}
+	if last := &s.tried[len(s.tried)-1]; len(last.trial.void) > 0 || !Met(last.trial.found) {
+		last.trial.stats.Dist, last.record = nil, nil
+	}
 }
 
 // outcome is the trial as a search sees it.

@@ -46,7 +46,7 @@ func parseTarget(raw string) (target, error) {
 		return parseHTTP(raw, scheme, rest)
 	case "postgres", "postgresql":
 		return target{said: withoutPassword(raw), url: raw, proto: protoPostgres}, nil
-	case "redis", "rediss":
+	case "redis", "rediss", "unix": // as go-redis has it: unix:// is a socket of Redis
 		return target{said: withoutPassword(raw), url: raw, proto: protoRedis}, nil
 	default:
 		return target{}, fmt.Errorf("%s://: %s", scheme, likeURL)
