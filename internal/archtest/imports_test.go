@@ -45,7 +45,7 @@ var rules = []rule{
 	{"bench/load/search", nil, "it only knows what a trial says"},
 	{"bench/load/pgclient", []string{"bench", "bench/load"}, ""},
 	{"bench/load/redisclient", []string{"bench", "bench/load"}, ""},
-	{"bench/load/loadbench", []string{"bench", "bench/arrival", "bench/load/loadbench/..."}, "it knows generators as programs only, shakedown's too"},
+	{"bench/load/loadbench", []string{"bench", "bench/arrival", "bench/load/loadbench/...", "internal/favour"}, "it knows generators as programs only, shakedown's too"},
 	{"bench/load/loadbench/queueing", nil, "theory"},
 	{"bench/load/loadbench/peer", []string{"bench/load/loadbench/queueing"}, ""},
 	{"bench/load/loadbench/server", []string{"bench/load/loadbench/queueing"}, ""},

@@ -65,7 +65,7 @@ var freezeShares = []float64{0.50, 0.90, 0.95, 0.99, 0.999}
 
 func all(t peer.Times) []float64 { return []float64{t.P50, t.P90, t.P95, t.P99, t.P999} }
 
-const freezeText = `The server answers at once, but does nothing at all for %v out of every %v. Requests are due %d times a second for %v. A request
+const freezeText = `The server answers at once, but nothing at all for %v out of every %v. Requests are due %d times a second for %v. A request
 that is due at any time of that second waits longer than *x* with probability (%v − *x*) ÷ %v, so what the percentiles must be
 is known. The difference is in brackets. A generator that waits for an answer before it sends the next request, or that counts
 from when it sent one, does not see what its users would.

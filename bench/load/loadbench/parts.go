@@ -13,6 +13,7 @@ import (
 
 	"shakedown/bench/load/loadbench/queueing"
 	"shakedown/bench/load/loadbench/server"
+	"shakedown/internal/favour"
 )
 
 // parts are the processes of the benchmark that are this program too. Each writes a line when it is ready, and ends with the benchmark.
@@ -30,6 +31,7 @@ func serveMain(args []string) error {
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
+	favour.Threads()       // what it states and answers is to be the queue's doing, not the machine's
 	debug.SetGCPercent(-1) // a pause would be in the times; there is memory enough for a run
 	var behaviour server.Behaviour
 	switch args[0] {

@@ -13,17 +13,12 @@ type Behaviour interface {
 	Answer(read time.Duration) (at time.Duration, ok bool)
 }
 
-// A freezer is a Behaviour that stops the whole server at times.
-type freezer interface {
-	// Frozen is the end of the freeze that a time falls into; 0 when it does not.
-	Frozen(now time.Duration) time.Duration
-}
-
-// Freeze answers at once, but does nothing at all for a time out of every period.
+// Freeze answers at once, but nothing for a time out of every period; what it was asked meanwhile it answers then. It reads on, so that the
+// answers leave as fast as they can be written, and the last of them waits hardly longer than it should.
 type Freeze struct{ Every, For time.Duration }
 
-// Answer is at once.
-func (Freeze) Answer(read time.Duration) (time.Duration, bool) { return read, true }
+// Answer is at once, or at the end of the freeze.
+func (f Freeze) Answer(read time.Duration) (time.Duration, bool) { return max(read, f.Frozen(read)), true }
 
 // golden is the fraction whose multiples are spread most evenly over an interval (D. Knuth, The Art of Computer Programming 3, §6.4).
 const golden = 0.6180339887498949
@@ -60,7 +55,7 @@ type Silent struct{}
 func (Silent) Answer(time.Duration) (time.Duration, bool) { return 0, false }
 
 var (
-	_ freezer   = Freeze{}
+	_ Behaviour = Freeze{}
 	_ Behaviour = Queue{}
 	_ Behaviour = Silent{}
 )

@@ -130,15 +130,9 @@ func (s *Server) now() time.Duration { return clock.Now() - s.start }
 func (s *Server) serve(urgent bool) {
 	p := clock.NewPacer(urgent)
 	defer p.Close()
-	freezes, _ := s.behaviour.(freezer)
 	events := make([]unix.EpollEvent, 256)
 	for {
 		n := s.wait(events)
-		if freezes != nil {
-			for until := freezes.Frozen(s.now()); until > 0; until = freezes.Frozen(s.now()) {
-				p.SleepUntil(s.start + until)
-			}
-		}
 		s.depart()
 		for _, e := range events[:n] {
 			switch e.Fd {
