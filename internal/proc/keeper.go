@@ -45,8 +45,8 @@ type Keeper struct {
 	containment Containment
 	thread      chan func() // runs on the one thread that all children are started from
 	threadDone  chan struct{}
-	owners      sync.WaitGroup // the goroutines that wait for children
-	nice        int            // of the harness when it made the Keeper
+	owners      sync.WaitGroup  // the goroutines that wait for children
+	sched       *unix.SchedAttr // of the harness when it made the Keeper; nil: not known
 
 	mu      sync.Mutex
 	closed  bool
@@ -60,7 +60,7 @@ func NewKeeper(journal Journal) *Keeper { return NewKeeperWith(journal, Containm
 
 // NewKeeperWith is NewKeeper under a given containment.
 func NewKeeperWith(journal Journal, c Containment) *Keeper {
-	k := &Keeper{journal: journal, containment: c, thread: make(chan func()), threadDone: make(chan struct{}), nice: nice()}
+	k := &Keeper{journal: journal, containment: c, thread: make(chan func()), threadDone: make(chan struct{}), sched: sched()}
 	if !c.namespaced() {
 		// Orphans of a child come to the harness, which can then end them. This cannot fail since Linux 3.4.
 		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -69,13 +69,13 @@ func NewKeeperWith(journal Journal, c Containment) *Keeper {
 	return k
 }
 
-// nice is the calling thread's. The system call answers with 20 − nice, to keep clear of errors (getpriority(2)).
-func nice() int {
-	p, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+// sched is how the kernel schedules the calling thread.
+func sched() *unix.SchedAttr {
+	attr, err := unix.SchedGetAttr(0, 0)
 	if err != nil {
-		return 0
+		return nil
 	}
-	return 20 - p
+	return attr
 }
 
 // starter is the thread that children are started from. The parent-death signal comes when the parent's thread ends, not
@@ -84,8 +84,9 @@ func (k *Keeper) starter() {
 	defer close(k.threadDone)
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	for f := range k.thread {
-		// The harness may have raised the priority of all its threads; its children run at the one it was started with.
-		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, k.nice)
+		if k.sched != nil { // the harness may have raised the priority of all its threads; its children run at the one it was started with
+			_ = unix.SchedSetAttr(0, k.sched, 0)
+		}
 		f()
 	}
 }

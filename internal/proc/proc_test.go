@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
+	"shakedown/internal/favour"
 	"shakedown/internal/proc/procfs"
 )
 
@@ -363,6 +365,25 @@ func TestAskingAProcessThatEndedByItselfDoesNotMakeItsEndExpected(t *testing.T) 
 		}
 		if p.Expected() {
 			t.Error("its crash passes for an end that was asked for")
+		}
+	})
+}
+
+// What the harness asks for itself while it measures, the servers that it measures must not get.
+func TestChildrenAreScheduledAsTheHarnessWasBefore(t *testing.T) {
+	before, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eachContainment(t, func(t *testing.T, k *Keeper) {
+		defer favour.Threads()()
+		got, err := unix.SchedGetAttr(mustStart(t, k, sh("sleeper", "exec sleep 60")).Pid(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Policy != before.Policy || got.Priority != before.Priority || got.Nice != before.Nice {
+			t.Errorf("policy %d, priority %d, nice %d; the harness had %d, %d and %d",
+				got.Policy, got.Priority, got.Nice, before.Policy, before.Priority, before.Nice)
 		}
 	})
 }
