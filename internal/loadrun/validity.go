@@ -5,6 +5,8 @@ import (
 	"math"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
+
 	"shakedown/bench/check"
 	"shakedown/bench/load"
 )
@@ -15,8 +17,14 @@ const (
 	// MaxBusy is the share of the processor time that the generator can have from which on it is at its end: near it, what it
 	// sends and what it reads waits for itself. With a share of ρ the mean wait grows as ρ/(1 − ρ): ten times the work at 0.9.
 	MaxBusy = 0.90
-	// LittleRequests bounds what the mean number in flight may be off by where it is small: it is sampled, and loops send in bursts.
+	// LittleRequests bounds what the mean number in flight may be off by where it is small: loops send in bursts.
 	LittleRequests = 2.0
+	// Unnoticed is how long an answer may wait for an event loop that gathers arrivals: it is in flight still for who looks from
+	// outside, and done as far as its times go.
+	Unnoticed = 2 * time.Millisecond
+	// SampledEvery is how often the number in flight is looked at, and SampledSigmas how many standard errors its mean may be off by.
+	SampledEvery  = 50 * time.Millisecond
+	SampledSigmas = 4
 )
 
 // A fare is how the generator fared, and with what.
@@ -148,24 +156,32 @@ func (f fare) collector(*load.Distributions) string {
 }
 
 // little: by Little's law the mean number in flight is the rate of requests times the mean time that each was (J. Little, Operations
-// Research 9, 1961). One side is sampled by a ticker, the other comes from the histograms. They may differ by what crosses the ends of
-// the window, and by requests that were turned away, whose times are in no histogram.
+// Research 9, 1961). One side is sampled by a ticker, the other comes from the histograms. They may differ by the sampling, by what
+// crosses the ends of the window, by answers that nobody has noticed yet, and by requests that were turned away, whose times are in no
+// histogram.
 func (f fare) little(d *load.Distributions) string {
 	w := f.window.Seconds()
 	if f.aborted || w <= 0 {
 		return "" // the window is not what it was to be
 	}
-	seconds := func(mean float64, n int64) float64 { return mean / 1e9 * float64(n) }
-	implied := (seconds(d.Wait.Mean(), d.Wait.TotalCount()) + seconds(d.Service.Mean(), d.Service.TotalCount())) / w
-	longest := float64(d.Service.Max()+d.Wait.Max()) / 1e9
-	edges := 2 * float64(f.stats.InFlightMax) * min(longest, w) / w
-	turned := seconds(float64(f.timeout), d.Ledger.Refused+d.Ledger.Failed) / w // at most
-	slack := max(check.LittleShare*implied, LittleRequests) + edges
-	if sampled := f.stats.InFlightMean; sampled < implied-slack || sampled > implied+slack+turned {
-		return fmt.Sprintf("Little's law does not hold: %.1f requests in flight on average, %.1f by their rate and times, bound ± %.1f",
-			sampled, implied, slack+turned)
+	total := func(h *hdrhistogram.Histogram) float64 { return h.Mean() / 1e9 * float64(h.TotalCount()) }
+	implied, sampled := (total(d.Wait)+total(d.Service))/w, f.stats.InFlightMean
+	longest := min(float64(d.Service.Max()+d.Wait.Max())/1e9, w)
+	slack := max(check.LittleShare*implied, LittleRequests) + 2*float64(f.stats.InFlightMax)*longest/w + f.samplingError()
+	unseen := f.timeout.Seconds()*float64(d.Ledger.Refused+d.Ledger.Failed)/w + Unnoticed.Seconds()*float64(d.Ledger.Scheduled)/w
+	if sampled < implied-slack || sampled > implied+slack+unseen {
+		return fmt.Sprintf("Little's law does not hold: %.1f requests in flight on average, %.1f by their rate and times, bound − %.1f + %.1f",
+			sampled, implied, slack, slack+unseen)
 	}
 	return ""
+}
+
+// samplingError is what the sampled mean may be off by. The variance of a number between 0 and a maximum is at most mean × (maximum −
+// mean) (R. Bhatia, C. Davis, American Mathematical Monthly 107, 2000).
+func (f fare) samplingError() float64 {
+	mean, most := f.stats.InFlightMean, float64(f.stats.InFlightMax)
+	n := max(1, f.window.Seconds()/SampledEvery.Seconds())
+	return SampledSigmas * math.Sqrt(mean*max(0, most-mean)/n)
 }
 
 // short is a time without digits that nobody reads.
