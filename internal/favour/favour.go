@@ -41,16 +41,12 @@ func calm(procs, gc int) {
 // time a stop can take tens of milliseconds.
 func Threads() (undo func()) {
 	procs, gc := runtime.GOMAXPROCS(runtime.NumCPU()+2), debug.SetGCPercent(rareGC)
-	threads, err := os.ReadDir("/proc/self/task")
+	first, err := unix.SchedGetAttr(os.Getpid(), 0)
 	if err != nil {
 		return func() { calm(procs, gc) }
 	}
 	before := map[int]*unix.SchedAttr{}
-	for _, t := range threads {
-		tid, err := strconv.Atoi(t.Name())
-		if err != nil {
-			continue
-		}
+	for _, tid := range threads() {
 		now, err := unix.SchedGetAttr(tid, 0)
 		if err == nil && prefer(tid, now) {
 			before[tid] = now
@@ -58,10 +54,29 @@ func Threads() (undo func()) {
 	}
 	return func() {
 		calm(procs, gc)
-		for tid, attr := range before {
+		for _, tid := range threads() {
+			attr := before[tid]
+			if attr == nil { // it was made since, and got what its maker had
+				attr = first
+			}
 			_ = unix.SchedSetAttr(tid, attr, 0)
 		}
 	}
+}
+
+// threads are those of the process.
+func threads() []int {
+	entries, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return nil
+	}
+	var tids []int
+	for _, e := range entries {
+		if tid, err := strconv.Atoi(e.Name()); err == nil {
+			tids = append(tids, tid)
+		}
+	}
+	return tids
 }
 
 // prefer gives one thread what it may have.
