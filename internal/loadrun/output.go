@@ -14,6 +14,7 @@ import (
 
 	"shakedown/bench/load"
 	"shakedown/bench/load/result"
+	"shakedown/bench/load/wire"
 	"shakedown/bench/load/search"
 	"shakedown/bench/run"
 	"shakedown/internal/console"

@@ -38,9 +38,17 @@ const (
 // Backends are the names that Options.Backend takes.
 func Backends() []Backend { return []Backend{Auto, Epoll, IOUring} }
 
+// Chosen is the back end that b comes to.
+func (b Backend) Chosen() Backend {
+	if b == "" || b == Auto {
+		return Epoll
+	}
+	return b
+}
+
 func (b Backend) open(l *Loop) (transport, error) {
-	switch b {
-	case Epoll, "", Auto:
+	switch b.Chosen() {
+	case Epoll:
 		return newEpoll(l)
 	case IOUring:
 		return newUring(l)
