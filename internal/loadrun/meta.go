@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"shakedown/bench/load/result"
+	"shakedown/bench/load/wire"
 	"shakedown/bench/run"
 	"shakedown/internal/version"
 )
@@ -49,8 +50,8 @@ func (j *job) sender() string {
 	case !j.plain():
 		return http + " by net/http"
 	case j.o.Loops > 1:
-		return fmt.Sprintf("%s by %d event loops (%s)", http, j.o.Loops, j.o.Backend)
+		return fmt.Sprintf("%s by %d event loops (%s)", http, j.o.Loops, wire.Backend(j.o.Backend).Chosen())
 	default:
-		return fmt.Sprintf("%s by an event loop (%s)", http, j.o.Backend)
+		return fmt.Sprintf("%s by an event loop (%s)", http, wire.Backend(j.o.Backend).Chosen())
 	}
 }

@@ -14,7 +14,6 @@ import (
 
 	"shakedown/bench/load"
 	"shakedown/bench/load/result"
-	"shakedown/bench/load/wire"
 	"shakedown/bench/load/search"
 	"shakedown/bench/run"
 	"shakedown/internal/console"
