@@ -46,7 +46,7 @@ func serveMain(args []string) error {
 	default:
 		return fmt.Errorf("serve: there is no server %q", args[0])
 	}
-	s, err := server.New(behaviour, args[0] == "queue")
+	s, err := server.New(behaviour, args[0] != "silent")
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,9 @@ type Behaviour interface {
 type Freeze struct{ Every, For time.Duration }
 
 // Answer is at once, or at the end of the freeze.
-func (f Freeze) Answer(read time.Duration) (time.Duration, bool) { return max(read, f.Frozen(read)), true }
+func (f Freeze) Answer(read time.Duration) (time.Duration, bool) {
+	return max(read, f.Frozen(read)), true
+}
 
 // golden is the fraction whose multiples are spread most evenly over an interval (D. Knuth, The Art of Computer Programming 3, §6.4).
 const golden = 0.6180339887498949

@@ -48,10 +48,15 @@ type departure struct {
 
 type departures []departure
 
-func (d departures) Len() int           { return len(d) }
-func (d departures) Less(i, j int) bool { return d[i].at < d[j].at }
-func (d departures) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
-func (d *departures) Push(x any)        { *d = append(*d, x.(departure)) }
+func (d departures) Len() int { return len(d) }
+func (d departures) Less(i, j int) bool {
+	if d[i].at == d[j].at {
+		return d[i].read < d[j].read // at the end of a freeze
+	}
+	return d[i].at < d[j].at
+}
+func (d departures) Swap(i, j int) { d[i], d[j] = d[j], d[i] }
+func (d *departures) Push(x any)   { *d = append(*d, x.(departure)) }
 func (d *departures) Pop() any {
 	last := (*d)[len(*d)-1]
 	*d = (*d)[:len(*d)-1]

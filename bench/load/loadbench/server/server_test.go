@@ -1,6 +1,7 @@
 package server
 
 import (
+	"container/heap"
 	"encoding/json"
 	"errors"
 	"io"
@@ -140,5 +141,18 @@ func TestASilentServerReadsAndNeverAnswers(t *testing.T) {
 	_ = c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	if n, err := c.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("read %d bytes, %v", n, err)
+	}
+}
+
+func TestWhatIsAnsweredAtOneTimeIsAnsweredInTheOrderInWhichItCame(t *testing.T) {
+	var d departures
+	for _, read := range []time.Duration{3, 1, 4, 0, 2} {
+		heap.Push(&d, departure{at: 9, read: read})
+	}
+	heap.Push(&d, departure{at: 8, read: 5})
+	for _, want := range []time.Duration{5, 0, 1, 2, 3, 4} {
+		if got := heap.Pop(&d).(departure).read; got != want {
+			t.Errorf("what came at %d leaves, want what came at %d", got, want)
+		}
 	}
 }
