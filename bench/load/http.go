@@ -117,7 +117,7 @@ func (c *HTTPClient) Do(ctx context.Context, seq uint64, r bench.Request, timeou
 	if err != nil {
 		return Answer{Outcome: bench.Failed, Cause: "a path that cannot be sent"}
 	}
-	resp, err := c.transport.RoundTrip(req) //nolint:bodyclose // discard closes it
+	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
 		return Answer{Outcome: t.outcome(err), Wait: t.waited(began), Cause: cause(err, t.left())}
 	}
