@@ -83,7 +83,8 @@ func (g *rig) contenders(ctx context.Context, url string) ([]*contender, error) 
 			return nil, err
 		}
 		if rate == 0 {
-			return nil, fmt.Errorf("%s does not come to %d/s", p.Name, ladder[0])
+			g.say("  %s does not even come to %d/s: it is left out", p.Name, ladder[0])
+			continue
 		}
 		open = append(open, &contender{p: p, rate: rate})
 		if p.Name == peer.Vegeta().Name && rate != cpuRate {
@@ -101,7 +102,7 @@ func (g *rig) contenders(ctx context.Context, url string) ([]*contender, error) 
 }
 
 // ladder are the rates that are tried.
-var ladder = []int{2500, 5000, 7500, 10_000, 12_500, 15_000, 17_500, 20_000, 25_000, 30_000, 35_000, 40_000, 50_000, 60_000}
+var ladder = []int{500, 1000, 2500, 5000, 7500, 10_000, 12_500, 15_000, 17_500, 20_000, 25_000, 30_000, 35_000, 40_000, 50_000, 60_000}
 
 // highest is the rate of the ladder below the first that the peer does not come to.
 func (g *rig) highest(ctx context.Context, p peer.Peer, url string) (rate float64, err error) {
