@@ -77,6 +77,7 @@ type Loop struct {
 	attended int     // connections that cannot wait
 	lastDue  time.Duration
 	gap      time.Duration // between arrivals of the open loop, a moving average
+	arrivals time.Duration // that gap is of, up to gapWeight
 	oldest   exchange      // sentinel of the ring of exchanges, in order of ready, and so of time-out
 	spare    *exchange
 	scratch  []byte
@@ -139,7 +140,8 @@ func (l *Loop) sendDue() (more bool) {
 			return false
 		}
 		if a.User < 0 {
-			l.gap += (a.Due - l.lastDue - l.gap) / gapWeight
+			l.arrivals = min(l.arrivals+1, gapWeight)
+			l.gap += (a.Due - l.lastDue - l.gap) / l.arrivals
 			l.lastDue = a.Due
 		}
 		l.begin(a)
@@ -177,7 +179,7 @@ func (l *Loop) until(more bool) (t time.Duration, deaf bool) {
 const (
 	lowRate   = 10_000
 	highRate  = 30_000
-	gapWeight = 64 // of the moving average of the gap between arrivals
+	gapWeight = 1024 // arrivals that the gap between them is averaged over
 )
 
 // gather is how long the loop sleeps at least.
