@@ -86,34 +86,6 @@ type Link interface {
 	Counters(ctx context.Context) (Counters, error)
 }
 
-// Direction says which bytes of a connection an effect touches.
-type Direction string
-
-// The directions of a link. The empty Direction means Both.
-const (
-	Both       Direction = ""
-	Upstream   Direction = "upstream"   // from the client to the server
-	Downstream Direction = "downstream" // from the server to the client
-)
-
-// An Effect is what the proxy does to the bytes of a link. Effects with different ids add up:
-// delays add, the smallest rate wins, and one hold holds.
-type Effect struct {
-	Direction Direction `json:"direction,omitempty"`
-	// Delay is added to every byte, per direction; Jitter spreads it uniformly over ±Jitter.
-	// Bytes are never reordered, and a delay never caps the bandwidth.
-	Delay  units.Duration `json:"delay,omitempty"`
-	Jitter units.Duration `json:"jitter,omitempty"`
-	// BytesPerSecond limits each connection, per direction; 0 is no limit.
-	BytesPerSecond int64 `json:"bytes_per_second,omitempty"`
-	// Hold keeps every byte, and delivers what it held when it is cleared.
-	Hold bool `json:"hold,omitempty"`
-	// Reset ends every live and new connection with a TCP RST.
-	Reset bool `json:"reset,omitempty"`
-	// Seed makes the jitter of each connection replay.
-	Seed uint64 `json:"seed,omitempty"`
-}
-
 // Probe is the outcome of one probe message.
 type Probe struct {
 	RoundTrip units.Duration `json:"round_trip"`
