@@ -46,6 +46,8 @@ type Evidence struct {
 	Want float64 `json:"want"`
 	Got  float64 `json:"got"`
 	Unit string  `json:"unit,omitempty"`
+	// Spread sets what was achieved beside what was asked, where the quantity has a distribution.
+	Spread *Spread `json:"spread,omitempty"`
 	// Seen is false when the effect could not be observed; that makes a trial void.
 	Seen bool `json:"seen"`
 }
@@ -58,7 +60,11 @@ func (e Evidence) String() string {
 	if e.Unit == "" {
 		return fmt.Sprintf("%s: %s", e.What, seen)
 	}
-	return fmt.Sprintf("%s: %.4g %s (asked for %.4g): %s", e.What, e.Got, e.Unit, e.Want, seen)
+	spread := ""
+	if s := e.Spread; s != nil {
+		spread = fmt.Sprintf(", p50 %.4g (%.4g), p99 %.4g (%.4g)", s.Achieved.P50, s.Asked.P50, s.Achieved.P99, s.Asked.P99)
+	}
+	return fmt.Sprintf("%s: %.4g %s (asked for %.4g)%s: %s", e.What, e.Got, e.Unit, e.Want, spread, seen)
 }
 
 // A Surface is what faults may act on in one trial. The orchestrator implements it.
@@ -86,29 +92,75 @@ type Link interface {
 	Counters(ctx context.Context) (Counters, error)
 }
 
-// Probe is the outcome of one probe message.
-type Probe struct {
-	RoundTrip units.Duration `json:"round_trip"`
-	// Lost: no answer came back in the time given (the link holds).
-	Lost bool `json:"lost"`
-	// Reset: the connection was reset.
-	Reset bool `json:"reset"`
-	// BytesPerSecond is the rate at which the probe's payload crossed the link, one way.
-	BytesPerSecond float64 `json:"bytes_per_second"`
+// A Lister is a Link that can say which effects are in force on it. It lets a fault be healed beside another one that
+// would hide its end from every probe.
+type Lister interface {
+	InForce(ctx context.Context) (ids []string, err error)
 }
 
-// Counters say what the proxy has done on one link, cumulatively.
+// Probe is the outcome of one probe: a connection through the link, made by the proxy itself in the client's and in the
+// server's place, on which messages are echoed. On a UDP link it is a flow of numbered datagrams.
+type Probe struct {
+	// First is the time from connecting to the answer to the first message, RoundTrip that of a second message. Both are 0
+	// when they were not answered.
+	First     units.Duration `json:"first"`
+	RoundTrip units.Duration `json:"round_trip"`
+	// Took is the time from connecting to the last byte of the payload.
+	Took units.Duration `json:"took"`
+	// BytesPerSecond is the rate at which the probe's payload crossed the link, one way.
+	BytesPerSecond float64 `json:"bytes_per_second"`
+	// End is the time from the end of the client's stream, after the payload, to the end of the server's answer.
+	End units.Duration `json:"end"`
+
+	// Refused: the kernel refused the connection.
+	Refused bool `json:"refused,omitempty"`
+	// Lost: no answer came back in the time given (the link holds).
+	Lost bool `json:"lost"`
+	// Reset: the connection was reset. Closed: its stream ended before the client ended it.
+	Reset  bool `json:"reset"`
+	Closed bool `json:"closed,omitempty"`
+	// Lived is how long a connection lived that was reset or closed, and Bytes what had come back on it until then.
+	Lived units.Duration `json:"lived,omitempty"`
+	Bytes int64          `json:"bytes,omitempty"`
+	// Corrupt is the number of bytes that came back wrong; of a UDP link, of datagrams.
+	Corrupt int64 `json:"corrupt,omitempty"`
+	// Sent, Got, Doubled and Reordered count the datagrams of a probe of a UDP link: those sent, those of them that came
+	// back, those that came back more than once, and those that came back after a later one.
+	Sent      int64 `json:"sent,omitempty"`
+	Got       int64 `json:"got,omitempty"`
+	Doubled   int64 `json:"doubled,omitempty"`
+	Reordered int64 `json:"reordered,omitempty"`
+}
+
+// Counters say what the proxy has done on one link, cumulatively. Probes do not count.
 type Counters struct {
-	Connections   int64 `json:"connections"`
+	Connections   int64 `json:"connections"` // accepted; of a UDP link: flows
 	Open          int64 `json:"open"`
-	Resets        int64 `json:"resets"`         // connections ended by a Reset effect
 	DialFailures  int64 `json:"dial_failures"`  // the server could not be reached
 	BytesUp       int64 `json:"bytes_up"`       // delivered to the server
 	BytesDown     int64 `json:"bytes_down"`     // delivered to the client
 	Delayed       int64 `json:"delayed"`        // chunks that were delayed by an effect
 	DelayedMicros int64 `json:"delayed_micros"` // the sum of the delays they achieved, in µs
-	Held          int64 `json:"held"`           // chunks that met a hold
-	Throttled     int64 `json:"throttled"`      // chunks that waited for bandwidth
+	// Delays are the delays that delayed chunks achieved, from their arrival until they were sent on.
+	Delays    Histogram `json:"delays,omitempty"`
+	Lost      int64     `json:"lost"`      // segments that came late as if a lossy path had dropped them
+	Held      int64     `json:"held"`      // chunks that met a hold
+	Throttled int64     `json:"throttled"` // chunks that waited for bandwidth
+	Sliced    int64     `json:"sliced"`    // pieces that a slicer wrote
+	// Connections that were ended by a Reset effect, by a Close effect and by LimitBytes, and that were forgotten by HalfOpen.
+	Resets     int64 `json:"resets"`
+	Closes     int64 `json:"closes"`
+	Limited    int64 `json:"limited"`
+	HalfOpened int64 `json:"half_opened"`
+	// ConnectDelays are connections whose server heard of them later, SlowCloses ends of streams that were kept back.
+	ConnectDelays int64 `json:"connect_delays"`
+	SlowCloses    int64 `json:"slow_closes"`
+	Corrupted     int64 `json:"corrupted"` // chunks or datagrams in which a bit was flipped
+	// Of a UDP link: datagrams that arrived at the proxy, and what became of them.
+	Datagrams  int64 `json:"datagrams"`
+	Dropped    int64 `json:"dropped"`
+	Duplicated int64 `json:"duplicated"`
+	Reordered  int64 `json:"reordered"`
 }
 
 // A Process is an engine or a service instance that the run started.

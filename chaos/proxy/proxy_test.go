@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"syscall"
 	"testing"
@@ -270,7 +271,7 @@ func TestAProbeSeesThePlanAndIsNotCounted(t *testing.T) {
 	if p := probe(long); !p.Reset {
 		t.Errorf("reset: %+v", p)
 	}
-	if n := counters(t, l); n != (chaos.Counters{}) {
+	if n := counters(t, l); !reflect.DeepEqual(n, chaos.Counters{}) {
 		t.Errorf("probes were counted: %+v", n)
 	}
 }
