@@ -27,7 +27,7 @@ var rules = []rule{
 	{"internal/favour", nil, "the process's own priority"},
 	{"internal/allow", nil, "addresses, and nothing of what is done to them"},
 	{"chaos", nil, "the vocabulary of faults stands at the bottom"},
-	{"chaos/proxy/intercept", nil, "what proxy and protocols share"},
+	{"chaos/proxy/intercept", []string{"chaos"}, "what proxy and protocols share"},
 	{"chaos/proxy", []string{"chaos", "chaos/proxy/intercept"}, ""},
 	{"chaos/proxy/api", []string{"chaos", "chaos/proxy"}, ""},
 	{"chaos/chaostest", []string{"chaos", "chaos/proxy", "chaos/proxy/api"}, ""},
