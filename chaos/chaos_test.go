@@ -279,7 +279,7 @@ func TestWrongFaultsAreRefusedWithAReason(t *testing.T) {
 		`{"kind":"flood"}`:                                                    "unknown kind",
 		`{"kind":"latency","link":"a→b"}`:                                     "delay is 0s",
 		`{"kind":"latency","delay":"1s"}`:                                     "link is missing",
-		`{"kind":"latency","link":"redis","delay":"1s"}`:                      "is not an edge",
+		`{"kind":"latency","link":"→redis","delay":"1s"}`:                     "is not an edge",
 		`{"kind":"latency","link":"a→b","delay":"1s","jitter":"1s"}`:          "jitter is 1s",
 		`{"kind":"latency","link":"a→b","delay":"1s","jitter":"-1s"}`:         "jitter is -1s",
 		`{"kind":"latency","link":"a→b","delay":"1s","direction":"sideways"}`: "direction",

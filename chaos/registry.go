@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -25,6 +24,16 @@ func Kinds() []string {
 		names = append(names, newFault().Kind())
 	}
 	return names
+}
+
+// New makes a fault of a kind, with nothing filled in; it returns false when there is no such kind.
+func New(kind string) (Fault, bool) {
+	for _, newFault := range kinds {
+		if f := newFault(); f.Kind() == kind {
+			return f, true
+		}
+	}
+	return nil, false
 }
 
 // Faults is a list that is written as [{"kind": "latency", "link": …}, …].
@@ -62,11 +71,10 @@ func (fs *Faults) UnmarshalJSON(data []byte) error {
 			return fmt.Errorf("faults[%d]: needs a kind, one of %s", i, strings.Join(Kinds(), ", "))
 		}
 		delete(part, "kind")
-		at := slices.IndexFunc(kinds, func(f func() Fault) bool { return f().Kind() == kind })
-		if at < 0 {
+		f, ok := New(kind)
+		if !ok {
 			return fmt.Errorf("faults[%d]: unknown kind %q; the kinds are %s", i, kind, strings.Join(Kinds(), ", "))
 		}
-		f := kinds[at]()
 		body, err := json.Marshal(part)
 		if err != nil {
 			return err

@@ -14,13 +14,14 @@ type Namer interface {
 // arrow writes the name of an edge with "→", however it was typed.
 func arrow(name string) string { return strings.ReplaceAll(strings.TrimSpace(name), "->", "→") }
 
-// checkLinkName says what is wrong with the name of an edge.
+// checkLinkName says what is wrong with the name of a link: it is that of an edge of a run, service→redis, or one that the
+// user of a standalone proxy chose, redis. Whether there is such a link only a surface knows.
 func checkLinkName(name string) error {
 	if name == "" {
 		return errors.New("link is missing; write it as service→redis or service->redis")
 	}
-	from, to, ok := strings.Cut(arrow(name), "→")
-	if !ok || from == "" || to == "" {
+	from, to, edge := strings.Cut(arrow(name), "→")
+	if edge && (from == "" || to == "") {
 		return fmt.Errorf("link %q is not an edge; write it as service→redis or service->redis", name)
 	}
 	return nil
