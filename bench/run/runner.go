@@ -14,6 +14,7 @@ import (
 	"shakedown/internal/favour"
 	"shakedown/internal/proc"
 	"shakedown/internal/telemetry"
+	"shakedown/internal/undo"
 	"shakedown/internal/workdir"
 )
 
@@ -57,7 +58,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return &EnvironmentError{err}
 	}
-	if _, err := root.Sweep(ctx); err != nil {
+	if _, err := root.Sweep(ctx, undo.Kinds()...); err != nil {
 		return fmt.Errorf("clean up after an earlier run: %w", err)
 	}
 	if r.work, err = root.NewRun(workdir.NewID()); err != nil {
@@ -68,13 +69,13 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, r.keeper.Close()) }()
 	defer favour.Threads()()
 	trials := plan(o.Experiment, o.Repeats, o.Seed)
-	undo := undoDir(o.Out)
+	unmake := undoDir(o.Out)
 	if r.writer, err = record.Create(o.Out, r.describe(len(trials))); err != nil {
-		return errors.Join(&InputError{err}, undo())
+		return errors.Join(&InputError{err}, unmake())
 	}
 	err = r.all(ctx, trials)
 	if err != nil && ctx.Err() == nil && r.completed == 0 && neverBegan(err) {
-		return errors.Join(err, undo())
+		return errors.Join(err, unmake())
 	}
 	return r.finish(ctx, err)
 }

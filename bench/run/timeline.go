@@ -19,7 +19,7 @@ const healTimeout = 30 * time.Second
 
 // journal is told of every fault before it acts. *workdir.Journal is one.
 type journal interface {
-	Fault(text, undo string) (int, error)
+	Fault(text, undo string, args ...string) (int, error)
 	Healed(fault int) error
 }
 

@@ -23,7 +23,7 @@ func (d *diary) note(format string, args ...any) {
 }
 
 // Fault and Healed make a diary a journal.
-func (d *diary) Fault(text, _ string) (int, error) {
+func (d *diary) Fault(text, _ string, _ ...string) (int, error) {
 	if text == "unwritable" {
 		return 0, errors.New("disk full")
 	}

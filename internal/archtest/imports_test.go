@@ -54,7 +54,7 @@ var rules = []rule{
 	{"internal/page", nil, "what pages share"},
 	{"bench/run", []string{
 		"bench", "chaos", "chaos/proxy/api", "bench/arrival", "bench/load", "bench/load/mix", "bench/load/wire", "bench/record", "bench/check",
-		"internal/stack", "internal/proc", "internal/workdir", "internal/telemetry", "internal/favour",
+		"internal/stack", "internal/proc", "internal/workdir", "internal/telemetry", "internal/favour", "internal/undo",
 	}, "the orchestrator knows all that runs; of judging only whether a trial counts"},
 	{"targets/serve", []string{"bench"}, ""},
 	{"targets/targettest", []string{"bench", "targets/serve", "internal/stack", "internal/proc", "internal/workdir"}, ""},
@@ -63,6 +63,7 @@ var rules = []rule{
 	{"targets/...", []string{"bench", "chaos", "targets/serve", "targets/internal/..."}, "a pattern knows no other pattern"},
 	{"internal/proc/procfs", nil, ""},
 	{"internal/workdir", []string{"internal/proc/procfs"}, ""},
+	{"internal/undo", []string{"internal/workdir"}, "the list of what a sweep can take back"},
 	{"internal/proc", []string{"internal/proc/procfs"}, ""},
 	{"internal/stack", []string{"chaos", "internal/proc", "internal/proc/procfs", "internal/workdir"}, "engines"},
 	{"internal/telemetry", []string{"bench"}, ""},

@@ -34,8 +34,9 @@ type entry struct {
 	StartTicks uint64 `json:"start_ticks,omitempty"`
 	Boot       string `json:"boot,omitempty"`
 	// fault
-	Text string `json:"text,omitempty"`
-	Undo string `json:"undo,omitempty"`
+	Text string   `json:"text,omitempty"`
+	Undo string   `json:"undo,omitempty"` // the kind of an Undo; empty where nothing but processes has to end
+	Args []string `json:"args,omitempty"`
 }
 
 // Journal notes, before each act, what a run is about to start or change. It may be used by many goroutines. After a
@@ -119,10 +120,10 @@ func (j *Journal) Ended(intent int) error {
 	return err
 }
 
-// Fault notes that something is about to be changed, in words, and what undoes it; nothing where the fault ends with the
-// processes of the run.
-func (j *Journal) Fault(text, undo string) (int, error) {
-	return j.append(entry{Kind: "fault", Text: text, Undo: undo})
+// Fault notes that something is about to be changed, in words, and what takes it back if this process cannot: the kind of
+// an Undo and its arguments. The kind is empty where the change ends with the processes of the run.
+func (j *Journal) Fault(text, undo string, args ...string) (int, error) {
+	return j.append(entry{Kind: "fault", Text: text, Undo: undo, Args: args})
 }
 
 // Healed notes that the fault is undone.

@@ -21,24 +21,24 @@ type Swept struct {
 	Runs []string
 	// Processes are those that were ended, in words: "redis (pid 4711)".
 	Processes []string
-	// Faults are those that a dead run had not healed and that did not end with its processes, with what undoes them:
-	// "clock set back: run chronyc makestep".
-	// What acted through the run's own processes ended with them.
+	// Faults are those that a dead run had not healed and that the sweep undid, in the words of their journal. What acted
+	// through the run's own processes ended with them, and is not among them.
 	Faults []string
 }
 
 // Sweep ends what dead runs left behind and removes their directories. A run is dead when its lock is free. It ends a
 // process only when the dead run's journal names its pid, start time and boot, when it carries the run's own marker in
-// its environment, or when it runs a program that the journal names in the run's directory. Sweeps may run at the
-// same time as each other and as new runs.
-func (r *Root) Sweep(ctx context.Context) (Swept, error) {
+// its environment, or when it runs a program that the journal names in the run's directory. Then it takes back what the
+// run changed beside its processes, the last change first; a run of which something cannot be taken back keeps its
+// directory, so that the next sweep tries again. Sweeps may run at the same time as each other and as new runs.
+func (r *Root) Sweep(ctx context.Context, undos ...Undo) (Swept, error) {
 	var swept Swept
 	var errs []error
 	for deadline := time.Now().Add(forkWait); ; {
 		claims, dying, err := r.claim()
 		errs = append(errs, err)
 		for _, c := range claims {
-			errs = append(errs, c.clean(ctx, &swept))
+			errs = append(errs, c.clean(ctx, undos, &swept))
 		}
 		if dying == 0 || time.Now().After(deadline) || errors.Join(errs...) != nil {
 			return swept, errors.Join(errs...)
@@ -130,7 +130,7 @@ func (c *claim) ownerGone() bool {
 	return err1 == nil && err2 == nil && l.owner.gone(boot)
 }
 
-func (c *claim) clean(ctx context.Context, swept *Swept) error {
+func (c *claim) clean(ctx context.Context, undos []Undo, swept *Swept) error {
 	defer func() { _ = c.lock.Close() }()
 	l, err := readJournal(c.dir)
 	if err != nil {
@@ -141,10 +141,10 @@ func (c *claim) clean(ctx context.Context, swept *Swept) error {
 	if err != nil {
 		return fmt.Errorf("run %s: %w", c.id, err)
 	}
-	for _, f := range l.faults {
-		if f.Undo != "" {
-			swept.Faults = append(swept.Faults, f.Text+": "+f.Undo)
-		}
+	undone, err := undo(ctx, undos, l.faults)
+	swept.Faults = append(swept.Faults, undone...)
+	if err != nil {
+		return fmt.Errorf("run %s: %w", c.id, err)
 	}
 	if err := remove(c.dir); err != nil {
 		return fmt.Errorf("run %s: removing its directory: %w", c.id, err)
@@ -237,7 +237,7 @@ func kill(want procfs.Stat) error {
 
 // String says in a line what the sweep did.
 func (s Swept) String() string {
-	if len(s.Runs) == 0 && len(s.Processes) == 0 {
+	if len(s.Runs)+len(s.Processes)+len(s.Faults) == 0 {
 		return "nothing was left"
 	}
 	line := fmt.Sprintf("removed what %d killed runs left", len(s.Runs))
@@ -245,7 +245,7 @@ func (s Swept) String() string {
 		line += "; ended " + strings.Join(s.Processes, ", ")
 	}
 	if len(s.Faults) > 0 {
-		line += "; not healed: " + strings.Join(s.Faults, ", ")
+		line += "; undid " + strings.Join(s.Faults, ", ")
 	}
 	return line
 }

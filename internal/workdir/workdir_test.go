@@ -59,7 +59,15 @@ func fakeHarness(dir string) error {
 	if err := run.Journal().Started(seq, st.PID, st.StartTicks); err != nil {
 		return err
 	}
-	if _, err := run.Journal().Fault("clock set back", "set it forward"); err != nil {
+	for _, file := range []string{"first", "last"} {
+		if _, err := run.Journal().Fault("made "+file, "remove", filepath.Join(dir, file)); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), nil, 0o600); err != nil {
+			return err
+		}
+	}
+	if _, err := run.Journal().Fault("paused the sleeper", ""); err != nil {
 		return err
 	}
 	fmt.Println(known.Process.Pid, stray.Process.Pid)
@@ -111,15 +119,12 @@ func TestSweepEndsWhatADeadHarnessLeftAndNothingElse(t *testing.T) {
 
 	_ = harness.Process.Kill()
 	_ = harness.Wait()
-	swept, err := root.Sweep(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	swept := sweepTheDoomed(t, root)
 	if !slices.Equal(swept.Runs, []string{"doomed"}) || len(swept.Processes) != 2 {
 		t.Errorf("swept %+v; want the run doomed and two processes", swept)
 	}
-	if !slices.Equal(swept.Faults, []string{"clock set back: set it forward"}) {
-		t.Errorf("unhealed faults: %q", swept.Faults)
+	if !slices.Equal(swept.Faults, []string{"made last", "made first"}) {
+		t.Errorf("undone: %q; want both, the last first", swept.Faults)
 	}
 	for _, pid := range []int{known, stray} {
 		if st, err := procfs.ReadStat(pid); err == nil && !st.Gone() {
@@ -132,6 +137,28 @@ func TestSweepEndsWhatADeadHarnessLeftAndNothingElse(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(root.work(), "doomed")); !os.IsNotExist(err) {
 		t.Errorf("the dead run's directory is still there: %v", err)
 	}
+}
+
+// sweepTheDoomed sweeps without knowing how to undo, with an undo that fails, and with one that works: the run stays until
+// all is undone, so that it can be tried again.
+func sweepTheDoomed(t *testing.T, root *Root) Swept {
+	t.Helper()
+	first, err := root.Sweep(t.Context())
+	if err == nil || !strings.Contains(err.Error(), `undoing made last: this version knows no undo "remove"`) || len(first.Runs) != 0 {
+		t.Errorf("without the undo: %+v, %v", first, err)
+	}
+	failing := Undo{Kind: "remove", Do: func(context.Context, []string) error { return errors.New("not today") }}
+	second, err := root.Sweep(t.Context(), failing)
+	if err == nil || !strings.Contains(err.Error(), "undoing made last: not today") || len(second.Runs)+len(second.Faults) != 0 {
+		t.Errorf("with an undo that fails: %+v, %v", second, err)
+	}
+	remove := Undo{Kind: "remove", Do: func(_ context.Context, args []string) error { return os.Remove(args[0]) }}
+	third, err := root.Sweep(t.Context(), Undo{Kind: "other"}, remove)
+	if err != nil {
+		t.Fatal(err)
+	}
+	third.Processes = append(first.Processes, third.Processes...)
+	return third
 }
 
 func TestAReusedPidIsNotTheJournaledProcess(t *testing.T) {
@@ -178,8 +205,8 @@ func TestJournalReadsBackWhatIsStillOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	healed, _ := j.Fault("a", "undo a")
-	_, _ = j.Fault("b", "undo b")
+	healed, _ := j.Fault("a", "remove", "/a")
+	_, _ = j.Fault("b", "remove", "/b", "now")
 	if err := errors.Join(j.Ended(seqs[0]), j.Healed(healed)); err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +217,7 @@ func TestJournalReadsBackWhatIsStillOpen(t *testing.T) {
 	if len(l.procs) != 1 || l.procs[0].Name != "redis" || l.procs[0].PID != 101 || l.procs[0].Exe != "/bin/redis" {
 		t.Errorf("open processes: %+v", l.procs)
 	}
-	if len(l.faults) != 1 || l.faults[0].Undo != "undo b" {
+	if len(l.faults) != 1 || l.faults[0].Undo != "remove" || !slices.Equal(l.faults[0].Args, []string{"/b", "now"}) {
 		t.Errorf("open faults: %+v", l.faults)
 	}
 	raw, err := os.ReadFile(filepath.Join(run.Dir(), journalFile))
