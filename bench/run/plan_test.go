@@ -1,9 +1,11 @@
 package run
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -195,5 +197,20 @@ func TestFaultsThatHaveNothingToActOnAreFoundBeforeAnythingStarts(t *testing.T) 
 				t.Errorf("the check says %v", err)
 			}
 		})
+	}
+}
+
+// greedy is a fault that needs what no machine has.
+type greedy struct{ chaos.Kill }
+
+func (*greedy) Needs() []chaos.Need { return []chaos.Need{"a second moon"} }
+
+func TestAFaultThatThisMachineCannotMakeEndsTheRunBeforeAnythingStarts(t *testing.T) {
+	e := crowd()
+	e.Phases = []bench.Phase{{Name: "bad", Faults: chaos.Faults{&greedy{chaos.Kill{Process: "redis"}}}}}
+	err := checkFaults(e, nil)
+	var lacking *EnvironmentError
+	if !errors.As(err, &lacking) || !strings.Contains(err.Error(), "phase bad: fault kill redis: it needs a second moon") {
+		t.Errorf("the check says %v, want that the machine lacks it", err)
 	}
 }

@@ -5,10 +5,11 @@ import (
 
 	"shakedown/bench"
 	"shakedown/chaos"
+	"shakedown/internal/needs"
 )
 
-// checkFaults makes sure, before anything starts, that every fault of the experiment has something to act on. A server that
-// the user gave is no process of the run: nothing may kill it.
+// checkFaults makes sure, before anything starts, that every fault of the experiment has something to act on, and that this
+// machine has what the fault needs. A server that the user gave is no process of the run: nothing may kill it.
 func checkFaults(e bench.Experiment, sources map[string]engineSource) error {
 	for _, level := range e.LevelList() {
 		for _, v := range e.Variants {
@@ -17,17 +18,25 @@ func checkFaults(e bench.Experiment, sources map[string]engineSource) error {
 			}
 			s := plannedSurface(e, v, sources)
 			for _, p := range e.PhasesAt(level) {
-				for _, f := range p.Faults {
-					if err := f.Available(s); err != nil {
-						return &InputError{fmt.Errorf("%s, phase %s: fault %s: %w", e.Name, p.Name, f, err)}
-					}
+				if err := checkEach(p.Faults, s); err != nil {
+					return fmt.Errorf("%s, phase %s: %w", e.Name, p.Name, err)
 				}
 			}
-			for _, f := range networkAt(e, level) {
-				if err := f.Available(s); err != nil {
-					return &InputError{fmt.Errorf("%s, network: fault %s: %w", e.Name, f, err)}
-				}
+			if err := checkEach(networkAt(e, level), s); err != nil {
+				return fmt.Errorf("%s, network: %w", e.Name, err)
 			}
+		}
+	}
+	return nil
+}
+
+func checkEach(faults chaos.Faults, s *surface) error {
+	for _, f := range faults {
+		if err := f.Available(s); err != nil {
+			return &InputError{fmt.Errorf("fault %s: %w", f, err)}
+		}
+		if err := needs.Check(f); err != nil {
+			return &EnvironmentError{fmt.Errorf("fault %s: %w", f, err)}
 		}
 	}
 	return nil

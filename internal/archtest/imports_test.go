@@ -54,7 +54,7 @@ var rules = []rule{
 	{"internal/page", nil, "what pages share"},
 	{"bench/run", []string{
 		"bench", "chaos", "chaos/proxy/api", "bench/arrival", "bench/load", "bench/load/mix", "bench/load/wire", "bench/record", "bench/check",
-		"internal/stack", "internal/proc", "internal/workdir", "internal/telemetry", "internal/favour", "internal/undo",
+		"internal/stack", "internal/proc", "internal/workdir", "internal/telemetry", "internal/favour", "internal/undo", "internal/needs",
 	}, "the orchestrator knows all that runs; of judging only whether a trial counts"},
 	{"targets/serve", []string{"bench"}, ""},
 	{"targets/targettest", []string{"bench", "targets/serve", "internal/stack", "internal/proc", "internal/workdir"}, ""},
@@ -63,6 +63,7 @@ var rules = []rule{
 	{"targets/...", []string{"bench", "chaos", "targets/serve", "targets/internal/..."}, "a pattern knows no other pattern"},
 	{"internal/proc/procfs", nil, ""},
 	{"internal/workdir", []string{"internal/proc/procfs"}, ""},
+	{"internal/needs", []string{"chaos"}, "probes of the machine; it knows no fault"},
 	{"internal/undo", []string{"internal/workdir"}, "the list of what a sweep can take back"},
 	{"internal/proc", []string{"internal/proc/procfs"}, ""},
 	{"internal/stack", []string{"chaos", "internal/proc", "internal/proc/procfs", "internal/workdir"}, "engines"},
@@ -73,7 +74,7 @@ var rules = []rule{
 	{"internal/judge", []string{"bench/record", "bench/report", "bench/verdict"}, ""},
 	{"internal/console", []string{"bench", "bench/load", "bench/load/search", "bench/record", "bench/run"}, ""},
 	{"internal/exit", []string{"bench/run"}, ""},
-	{"internal/doctor", []string{"bench/run", "internal/proc", "internal/stack", "internal/workdir"}, ""},
+	{"internal/doctor", []string{"bench/run", "chaos", "internal/needs", "internal/proc", "internal/stack", "internal/workdir"}, ""},
 	{"internal/catalogdocs", []string{"bench", "chaos", "bench/...", "targets/catalog", "targets/serve", "internal/specfile"}, ""},
 	{"internal/loadrun", []string{
 		"bench", "bench/arrival", "bench/check", "bench/load", "bench/load/...", "bench/run",

@@ -1,17 +1,20 @@
 // Package doctor looks at a machine and says what shakedown can do on it: engines, cores, timers, containment, and what
-// later faults need. It changes nothing.
+// faults need. It changes nothing.
 package doctor
 
 import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"golang.org/x/sys/unix"
 
 	"shakedown/bench/run"
+	"shakedown/chaos"
+	"shakedown/internal/needs"
 	"shakedown/internal/proc"
 	"shakedown/internal/stack"
 	"shakedown/internal/workdir"
@@ -51,10 +54,29 @@ func Examine(out io.Writer) (lacking bool, err error) {
 	} else {
 		fmt.Fprintf(w, "engines run as\tyou\n")
 	}
-	fmt.Fprintf(w, "network namespaces\t%s\n", namespaces())
-	fmt.Fprintf(w, "FUSE\t%s\n", device("/dev/fuse"))
 	fmt.Fprintf(w, "cgroups\t%s\n", cgroups())
+	for _, n := range needs.All() {
+		fmt.Fprintf(w, "%s\t%s\n", n, look(n))
+	}
 	return lacking, w.Flush()
+}
+
+// look says whether there is what faults need, or why not and which of them cannot act here.
+func look(n chaos.Need) string {
+	found, err := needs.Look(n)
+	if err == nil {
+		return found
+	}
+	var without []string
+	for _, kind := range chaos.Kinds() {
+		if f, ok := chaos.New(kind); ok && slices.Contains(chaos.NeedsOf(f), n) {
+			without = append(without, kind)
+		}
+	}
+	if without == nil {
+		return "no: " + err.Error()
+	}
+	return fmt.Sprintf("no: %v (faults that cannot act: %s)", err, strings.Join(without, ", "))
 }
 
 func coresAdvice(n int) string {
@@ -77,26 +99,6 @@ func freeSpace(dir string) string {
 		return "unknown"
 	}
 	return fmt.Sprintf("%.1f GiB", float64(s.Bavail)*float64(s.Bsize)/(1<<30))
-}
-
-// namespaces says whether this process may make network namespaces, without making one.
-func namespaces() string {
-	if _, err := os.Stat("/proc/self/ns/net"); err != nil {
-		return "the kernel has none"
-	}
-	if os.Geteuid() == 0 {
-		return "yes, as root"
-	}
-	return "the kernel has them; making one needs root"
-}
-
-func device(path string) string {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return "no: " + err.Error()
-	}
-	_ = f.Close()
-	return "yes, " + path
 }
 
 func cgroups() string {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"shakedown/internal/needs"
 	"shakedown/internal/stack"
 )
 
@@ -48,7 +49,10 @@ func TestEveryThingHasALine(t *testing.T) {
 	t.Setenv("SHAKEDOWN_CACHE", cacheDir(t))
 	lines, lacking := examine(t)
 	things := []string{
-		"machine", "processor", "memory", "timer", "containment", "cache folder", "engines run as", "network namespaces", "FUSE", "cgroups",
+		"machine", "processor", "memory", "timer", "containment", "cache folder", "engines run as", "cgroups",
+	}
+	for _, n := range needs.All() {
+		things = append(things, string(n))
 	}
 	missing := false
 	for _, k := range stack.Kinds() {
