@@ -135,7 +135,7 @@ func (k *Keeper) fork(p *Process) error {
 		return err
 	}
 	started := make(chan error)
-	k.thread <- func() { started <- cmd.Start() }
+	k.thread <- func() { started <- within(p.spec.Network, cmd.Start) }
 	err = <-started
 	closeFiles()
 	if err != nil {

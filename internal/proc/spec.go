@@ -33,7 +33,10 @@ type Spec struct {
 	Stdin *os.File
 	// ExtraFiles are inherited as descriptors 3, 4 …; at most six.
 	ExtraFiles []*os.File
-	_          struct{}
+	// Network is the network namespace that the process runs in (network_namespaces(7)); nil means the harness's own. It needs
+	// root. Sockets that it inherits stay in the namespace that they were made in.
+	Network *os.File
+	_       struct{}
 }
 
 // check finds, before anything is started, what would keep the program from starting.
