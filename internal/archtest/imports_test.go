@@ -30,6 +30,8 @@ var rules = []rule{
 	{"chaos/proxy/intercept", []string{"chaos"}, "what proxy and protocols share"},
 	{"chaos/proxy", []string{"chaos", "chaos/proxy/intercept"}, ""},
 	{"chaos/proxy/api", []string{"chaos", "chaos/proxy"}, ""},
+	{"chaos/proxy/toxiproxy/toxics", []string{"chaos"}, "a toxic is an effect, whatever carries it out"},
+	{"chaos/proxy/toxiproxy", []string{"chaos", "chaos/proxy", "chaos/proxy/toxiproxy/toxics"}, "it answers, and does not decide who may ask"},
 	{"chaos/chaostest", []string{"chaos", "chaos/proxy", "chaos/proxy/api"}, ""},
 	{"bench", []string{"chaos"}, "the vocabulary of experiments knows faults, and nothing that runs"},
 	{"bench/arrival", []string{"bench"}, ""},
