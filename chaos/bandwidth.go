@@ -1,17 +1,28 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 )
 
-// Bandwidth limits the rate of each connection of a link, in each direction that it touches.
+// Bandwidth limits the rate of a link, in each direction that it touches: of each connection, of all connections of each
+// link together, or of all links together.
 type Bandwidth struct {
-	Link           string    `json:"link"`
-	BytesPerSecond int64     `json:"bytes_per_second"`
-	Direction      Direction `json:"direction,omitempty"`
+	Link           string `json:"link"`
+	BytesPerSecond int64  `json:"bytes_per_second"`
+	// Scope is what shares the rate: each connection has its own when left out; "link" or "group".
+	Scope Scope `json:"scope,omitempty"`
+	// Group names what shares a rate of the scope group; limits on other links with the same name share it too. Left out, it
+	// is the link's name: all links that the name stands for.
+	Group string `json:"group,omitempty"`
+	// Direction is "upstream", "downstream", or both when left out.
+	Direction Direction `json:"direction,omitempty"`
+	// Share of the connections that are limited; all when left out.
+	Share float64 `json:"share,omitempty"`
+	Seed  uint64  `json:"seed,omitempty"`
 }
 
 var _ Fault = (*Bandwidth)(nil)
@@ -20,13 +31,35 @@ var _ Fault = (*Bandwidth)(nil)
 func (*Bandwidth) Kind() string { return "bandwidth" }
 
 func (f *Bandwidth) String() string {
-	return fmt.Sprintf("bandwidth %d B/s %s %s", f.BytesPerSecond, f.Direction.where(), arrow(f.Link))
+	shared := ""
+	switch f.Scope {
+	case ScopeLink:
+		shared = " shared by a link"
+	case ScopeGroup:
+		shared = " shared by " + f.group()
+	}
+	return fmt.Sprintf("bandwidth %d B/s%s %s %s%s", f.BytesPerSecond, shared, f.Direction.where(), arrow(f.Link), of(f.Share))
+}
+
+func (f *Bandwidth) group() string {
+	if f.Scope == ScopeGroup && f.Group == "" {
+		return arrow(f.Link)
+	}
+	return f.Group
 }
 
 // Validate wants a rate above 0; a link without any bandwidth is a Blackhole.
 func (f *Bandwidth) Validate() error {
-	if err := errors.Join(checkLinkName(f.Link), f.Direction.validate()); err != nil {
+	if err := cmp.Or(checkLinkName(f.Link), f.Direction.validate(), checkShare(f.Share)); err != nil {
 		return err
+	}
+	switch f.Scope {
+	case ScopeConnection, ScopeLink, ScopeGroup:
+	default:
+		return fmt.Errorf("scope %q is unknown; it is link, group, or left out for each connection", f.Scope)
+	}
+	if f.Group != "" && f.Scope != ScopeGroup {
+		return errors.New("a group needs the scope group")
 	}
 	if f.BytesPerSecond <= 0 {
 		return fmt.Errorf("bytes_per_second is %d; it must be above 0 (a blackhole passes nothing)", f.BytesPerSecond)
@@ -35,37 +68,34 @@ func (f *Bandwidth) Validate() error {
 }
 
 // Available wants a link of that name.
-func (f *Bandwidth) Available(s Surface) error {
-	_, err := linksOf(s, f.Link)
-	return err
-}
+func (f *Bandwidth) Available(s Surface) error { return availableOn(s, f, f.Link, anything) }
 
 // Inject proves itself by the rate at which a probe's payload crosses the link.
 func (f *Bandwidth) Inject(ctx context.Context, s Surface) (Injection, error) {
 	asked := float64(f.BytesPerSecond)
+	rivals := 1 // a probe shares the rate with the traffic, and with other probes
+	if f.Scope != ScopeConnection {
+		rivals = 20
+	}
 	return injectLinks(ctx, s, linkFault{
 		fault: f, link: f.Link,
-		effect: Effect{Direction: f.Direction, BytesPerSecond: f.BytesPerSecond},
+		effect: Effect{
+			Direction: f.Direction, BytesPerSecond: f.BytesPerSecond, Scope: f.Scope, Group: f.group(), Share: f.Share, Seed: f.Seed,
+		},
+		tries: rarely(f.Share),
 		// A probe is about 64 bytes and its payload a quarter of a second's worth; a slow link needs time for both.
 		giveUp: func(Probe) time.Duration {
-			return patience + time.Duration(4*(128/asked+0.25)*float64(time.Second))
+			return patience + time.Duration(float64(rivals)*4*(128/asked+0.25)*float64(time.Second))
 		},
-		landed: func(link string, _, now Probe) Evidence {
+		landed: func(link string, _, under Probe) Evidence {
 			return Evidence{
 				What: "rate of the probe's payload on " + link,
-				Want: asked, Got: now.BytesPerSecond, Unit: "B/s",
-				Seen: answered(now) && now.BytesPerSecond > 0 && now.BytesPerSecond <= 1.2*asked,
+				Want: asked, Got: under.BytesPerSecond, Unit: "B/s",
+				Seen: answered(under) && under.BytesPerSecond > 0 && under.BytesPerSecond <= 1.2*asked,
 			}
-		},
-		// An unlimited link carries the payload at once; a link that was already slower stays as it was.
-		gone: func(during, now Probe) bool {
-			return answered(now) && (now.BytesPerSecond > 1.2*asked || during.BytesPerSecond < 0.5*asked)
 		},
 		met: func(c Counters) Evidence {
-			return Evidence{
-				What: "chunks of real traffic that waited for bandwidth on " + arrow(f.Link),
-				Got:  float64(c.Throttled), Want: 1, Unit: "chunks", Seen: c.Throttled > 0,
-			}
+			return counted("chunks of real traffic that waited for bandwidth", f.Link, "chunks", c.Throttled)
 		},
 	})
 }

@@ -18,11 +18,13 @@ import (
 // fakeLink is a link in virtual time. Its faults are what the tests are about.
 type fakeLink struct {
 	name              string
+	network           string
 	ignores, sticks   bool // Shape does nothing; Clear does nothing
 	failsAt           string
 	mu                sync.Mutex
 	effects           map[string]chaos.Effect
 	counters          chaos.Counters
+	probes            int
 	shaped, everClear int
 }
 
@@ -57,27 +59,90 @@ func (l *fakeLink) Clear(ctx context.Context, id string) error {
 	return nil
 }
 
-func (l *fakeLink) Probe(ctx context.Context, giveUp time.Duration) (chaos.Probe, error) {
+func (l *fakeLink) Network() string { return l.network }
+
+// InForce lists the effects; one that sticks is not listed, so that the probes have to find it.
+func (l *fakeLink) InForce(context.Context) (ids []string, err error) {
 	l.mu.Lock()
-	p := chaos.Probe{RoundTrip: 100 * units.Microsecond, BytesPerSecond: 1e9}
-	for _, e := range l.effects {
-		p.RoundTrip += 2 * e.Delay
-		p.Lost = p.Lost || e.Hold
-		p.Reset = p.Reset || e.Reset
-		if e.BytesPerSecond > 0 {
-			p.BytesPerSecond = min(p.BytesPerSecond, float64(e.BytesPerSecond))
+	defer l.mu.Unlock()
+	for id := range l.effects {
+		if !l.sticks {
+			ids = append(ids, id)
 		}
 	}
-	l.mu.Unlock()
-	if p.Lost {
-		p.RoundTrip = units.Duration(giveUp)
+	return ids, nil
+}
+
+func (l *fakeLink) Probe(ctx context.Context, giveUp time.Duration) (chaos.Probe, error) {
+	p := l.probe()
+	took := p.Took.D()
+	switch {
+	case p.Lost:
+		took = giveUp
+	case p.Closed || p.Reset:
+		took = p.Lived.D()
 	}
 	select {
-	case <-time.After(p.RoundTrip.D()):
+	case <-time.After(took):
 		return p, nil
 	case <-ctx.Done():
 		return p, ctx.Err()
 	}
+}
+
+// probe is what all effects add up to. Of connections, every tenth has a share of its effects.
+func (l *fakeLink) probe() chaos.Probe {
+	const ms = units.Millisecond
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.probes++
+	p := chaos.Probe{First: ms / 10, RoundTrip: ms / 10, Took: ms / 2, End: ms / 10, BytesPerSecond: 1e9}
+	if l.network == "udp" {
+		p.Sent, p.Got = 100, 100
+	}
+	for _, e := range l.effects {
+		if e.Share > 0 && l.probes%10 != 0 {
+			continue
+		}
+		delay := e.Delay
+		if e.Law == chaos.Traced {
+			delay = e.Trace[l.probes%len(e.Trace)]
+		}
+		p.RoundTrip += 2 * delay
+		p.First += 2*delay + e.ConnectDelay
+		p.Took += 6 * delay
+		if e.Loss > 0 && l.probes%10 == 0 {
+			p.Took += 200 * ms
+		}
+		p.End += 2*delay + 2*e.SlowClose
+		if e.SliceBytes > 0 {
+			p.BytesPerSecond = min(p.BytesPerSecond, float64(e.SliceBytes)/e.SliceDelay.Seconds())
+		}
+		if e.BytesPerSecond > 0 {
+			p.BytesPerSecond = min(p.BytesPerSecond, float64(e.BytesPerSecond))
+		}
+		p.Lost = p.Lost || e.Hold && !e.Close || e.HalfOpen
+		p.Refused = p.Refused || e.Refuse
+		p.Reset = p.Reset || e.Reset
+		p.Closed = p.Closed || e.Close
+		p.Lived = max(p.Lived, e.After)
+		if e.Hold && e.Close {
+			p.First, p.RoundTrip = 0, 0
+		}
+		if e.LimitBytes > 0 {
+			p.Closed, p.Bytes = true, e.LimitBytes-1
+		}
+		if l.probes%10 == 0 {
+			p.Corrupt += int64(10 * e.Corrupt)
+			p.Got -= int64(100 * e.Drop)
+			p.Doubled += int64(100 * e.Duplicate)
+			p.Reordered += int64(100 * e.Reorder)
+		}
+	}
+	if p.Lost {
+		p.Got, p.Doubled, p.Reordered = 0, 0, 0
+	}
+	return p
 }
 
 func (l *fakeLink) Counters(context.Context) (chaos.Counters, error) {
@@ -104,21 +169,58 @@ func (surface) Names() (links, processes []string) {
 	return []string{"service→redis", "service→postgres"}, []string{"redis"}
 }
 
-func two() (surface, *fakeLink, *fakeLink) {
-	a, b := &fakeLink{name: "service-0→redis"}, &fakeLink{name: "service-1→redis"}
+func two(network string) (surface, *fakeLink, *fakeLink) {
+	a, b := &fakeLink{name: "service-0→redis", network: network}, &fakeLink{name: "service-1→redis", network: network}
 	return surface{a, b}, a, b
 }
 
 const edge = "service->redis"
 
-// linkFaults are one of each fault that acts on links.
+// linkFaults are one of each fault that acts on links, and more of those that can be told apart in several ways.
 func linkFaults() map[string]chaos.Fault {
+	const ms = units.Millisecond
 	return map[string]chaos.Fault{
-		"latency":   &chaos.Latency{Link: edge, Delay: 10 * units.Millisecond},
-		"bandwidth": &chaos.Bandwidth{Link: edge, BytesPerSecond: 10_000},
-		"blackhole": &chaos.Blackhole{Link: edge},
-		"reset":     &chaos.Reset{Link: edge},
+		"latency":          &chaos.Latency{Link: edge, Delay: 10 * ms},
+		"latency normal":   &chaos.Latency{Link: edge, Delay: 10 * ms, Jitter: 10 * ms, Law: chaos.Normal},
+		"latency pareto":   &chaos.Latency{Link: edge, Delay: 10 * ms, Jitter: 10 * ms, Law: chaos.Pareto},
+		"latency trace":    &chaos.Latency{Link: edge, Law: chaos.Traced, Trace: []units.Duration{0, 10 * ms, 20 * ms}},
+		"latency of some":  &chaos.Latency{Link: edge, Delay: 10 * ms, Share: 0.1},
+		"loss":             &chaos.Loss{Link: edge, Rate: 0.1},
+		"bandwidth":        &chaos.Bandwidth{Link: edge, BytesPerSecond: 10_000},
+		"bandwidth shared": &chaos.Bandwidth{Link: edge, BytesPerSecond: 10_000, Scope: chaos.ScopeGroup},
+		"slicer":           &chaos.Slicer{Link: edge, Bytes: 100, Spread: 10, Delay: ms},
+		"blackhole":        &chaos.Blackhole{Link: edge},
+		"blackhole, some":  &chaos.Blackhole{Link: edge, Share: 0.1},
+		"half_open":        &chaos.HalfOpen{Link: edge},
+		"reset":            &chaos.Reset{Link: edge},
+		"reset later":      &chaos.Reset{Link: edge, After: 50 * ms},
+		"close":            &chaos.Close{Link: edge},
+		"timeout":          &chaos.Timeout{Link: edge, After: 100 * ms},
+		"slow_close":       &chaos.SlowClose{Link: edge, Delay: 20 * ms},
+		"limit_bytes":      &chaos.LimitBytes{Link: edge, Bytes: 1000},
+		"refuse":           &chaos.Refuse{Link: edge},
+		"connect_delay":    &chaos.ConnectDelay{Link: edge, Delay: 20 * ms},
+		"corrupt":          &chaos.Corrupt{Link: edge, Rate: 0.1},
+		"drop":             &chaos.Drop{Link: edge, Rate: 0.1},
+		"duplicate":        &chaos.Duplicate{Link: edge, Rate: 0.1},
+		"reorder":          &chaos.Reorder{Link: edge, Rate: 0.1},
 	}
+}
+
+// networkOf is what a fault needs.
+func networkOf(f chaos.Fault) string {
+	switch f.Kind() {
+	case "drop", "duplicate", "reorder":
+		return "udp"
+	}
+	return "tcp"
+}
+
+// met are counters of traffic that met everything.
+var met = chaos.Counters{
+	Delayed: 2, DelayedMicros: 20_000, Delays: chaos.Histogram{chaos.Bucket(10 * time.Millisecond): 2},
+	Lost: 1, Held: 2, Throttled: 2, Sliced: 9, Resets: 2, Closes: 2, Limited: 1, HalfOpened: 1, ConnectDelays: 1, SlowCloses: 1,
+	Corrupted: 1, Dropped: 1, Duplicated: 1, Reordered: 1,
 }
 
 // eachLinkFault runs a claim about every fault of links in virtual time.
@@ -131,7 +233,7 @@ func eachLinkFault(t *testing.T, claim func(*testing.T, chaos.Fault)) {
 
 func TestAnEffectThatDoesNotShowIsNotSeen(t *testing.T) {
 	eachLinkFault(t, func(t *testing.T, f chaos.Fault) {
-		s, _, b := two()
+		s, _, b := two(networkOf(f))
 		b.ignores = true // one of two is enough: the evidence is the worst
 		in, err := f.Inject(t.Context(), s)
 		if err != nil {
@@ -145,18 +247,18 @@ func TestAnEffectThatDoesNotShowIsNotSeen(t *testing.T) {
 
 func TestAnEffectThatNoTrafficMetIsNotSeen(t *testing.T) {
 	eachLinkFault(t, func(t *testing.T, f chaos.Fault) {
-		s, a, _ := two()
+		s, a, _ := two(networkOf(f))
 		in, err := f.Inject(t.Context(), s)
 		if err != nil || !in.Landed().Seen {
 			t.Fatalf("%s, %v", in.Landed(), err)
 		}
-		if e, err := in.Heal(t.Context()); err != nil || e.Seen {
+		if e, err := in.Heal(t.Context()); err != nil || e.Seen && f.Kind() != "refuse" { // which no traffic comes through
 			t.Errorf("without traffic: %s, %v", e, err)
 		}
 		if in, err = f.Inject(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
-		a.counters = chaos.Counters{Delayed: 2, DelayedMicros: 20_000, Held: 2, Throttled: 2, Resets: 2}
+		a.counters = met
 		if e, err := in.Heal(t.Context()); err != nil || !e.Seen {
 			t.Errorf("with traffic: %s, %v", e, err)
 		}
@@ -165,7 +267,7 @@ func TestAnEffectThatNoTrafficMetIsNotSeen(t *testing.T) {
 
 func TestAnEffectThatStaysIsAnErrorUntilItGoes(t *testing.T) {
 	eachLinkFault(t, func(t *testing.T, f chaos.Fault) {
-		s, a, _ := two()
+		s, a, _ := two(networkOf(f))
 		a.sticks = true
 		in, err := f.Inject(t.Context(), s)
 		if err != nil {
@@ -183,7 +285,7 @@ func TestAnEffectThatStaysIsAnErrorUntilItGoes(t *testing.T) {
 
 func TestHealingClearsAlsoWhenTheContextIsDone(t *testing.T) {
 	eachLinkFault(t, func(t *testing.T, f chaos.Fault) {
-		s, a, b := two()
+		s, a, b := two(networkOf(f))
 		in, err := f.Inject(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)
@@ -199,7 +301,7 @@ func TestHealingClearsAlsoWhenTheContextIsDone(t *testing.T) {
 
 func TestAFailedInjectionLeavesNothing(t *testing.T) {
 	eachLinkFault(t, func(t *testing.T, f chaos.Fault) {
-		s, a, b := two()
+		s, a, b := two(networkOf(f))
 		b.failsAt = "shape"
 		in, err := f.Inject(t.Context(), s)
 		if err == nil || in != nil || !strings.Contains(err.Error(), b.name) {
@@ -211,9 +313,9 @@ func TestAFailedInjectionLeavesNothing(t *testing.T) {
 	})
 }
 
-func TestALinkThatDoesNotAnswerBeforeProvesNothing(t *testing.T) {
+func TestALinkThatDoesNotAnswerProvesNothing(t *testing.T) {
 	eachLinkFault(t, func(t *testing.T, f chaos.Fault) {
-		s, a, _ := two()
+		s, a, _ := two(networkOf(f))
 		_ = a.Shape(t.Context(), "other", chaos.Effect{Hold: true})
 		in, err := f.Inject(t.Context(), s)
 		if err != nil {
@@ -222,11 +324,66 @@ func TestALinkThatDoesNotAnswerBeforeProvesNothing(t *testing.T) {
 		if in.Landed().Seen {
 			t.Errorf("landed on a dead link: %s", in.Landed())
 		}
+		if _, err := in.Heal(t.Context()); err != nil {
+			t.Errorf("healing beside what hides it: %v", err)
+		}
+		if in.Landed().Seen {
+			t.Errorf("landed on a link that was dead to the end: %s", in.Landed())
+		}
 	})
 }
 
+func TestAnEffectThatWasHiddenIsSeenLate(t *testing.T) {
+	eachLinkFault(t, func(t *testing.T, f chaos.Fault) {
+		s, a, _ := two(networkOf(f))
+		_ = a.Shape(t.Context(), "other", chaos.Effect{Reset: true})
+		in, err := f.Inject(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Clear(t.Context(), "other"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := in.Heal(t.Context()); err != nil || !in.Landed().Seen {
+			t.Errorf("%s, %v", in.Landed(), err)
+		}
+	})
+}
+
+func TestWhatAnotherFaultHidesCanBeHealed(t *testing.T) {
+	eachLinkFault(t, func(t *testing.T, f chaos.Fault) {
+		s, a, _ := two(networkOf(f))
+		in, err := f.Inject(t.Context(), s)
+		if err != nil || !in.Landed().Seen {
+			t.Fatalf("%s, %v", in.Landed(), err)
+		}
+		_ = a.Shape(t.Context(), "other", chaos.Effect{Reset: true})
+		if _, err := in.Heal(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestFaultsSayWhatCarriesThem(t *testing.T) {
+	for _, f := range linkFaults() {
+		other := map[string]string{"tcp": "udp", "udp": "tcp"}[networkOf(f)]
+		s, _, _ := two(other)
+		err := f.Available(s)
+		switch f.Kind() {
+		case "latency", "bandwidth", "blackhole", "corrupt":
+			if err != nil {
+				t.Errorf("%s on %s: %v", f, other, err)
+			}
+		default:
+			if err == nil || !strings.Contains(err.Error(), "carries") {
+				t.Errorf("%s on %s: %v", f, other, err)
+			}
+		}
+	}
+}
+
 func TestAvailableSaysWhatThereIs(t *testing.T) {
-	s, _, _ := two()
+	s, _, _ := two("tcp")
 	for _, tc := range []struct {
 		fault chaos.Fault
 		want  string

@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"shakedown/internal/units"
 )
 
 const (
@@ -22,13 +26,17 @@ type linkFault struct {
 	fault  Fault
 	link   string
 	effect Effect
+	// tries is how many probes it may take until one shows the effect; 0 means that each does.
+	tries int
+	// mean: the effect shows in the mean round trip of so many probes; 0 means that it shows in the least of a few.
+	mean int
+	// countLate: what traffic meets counts from when the effect has been seen, not from just before it was put in force.
+	countLate bool
 	// giveUp is how long to wait for the probe that should show the effect, given the one before it.
 	giveUp func(before Probe) time.Duration
-	// landed judges the effect on one link by a probe before it and one under it.
-	landed func(link string, before, now Probe) Evidence
-	// gone says whether a probe after clearing shows the effect gone.
-	gone func(during, now Probe) bool
-	// met judges what real traffic met, summed over all links.
+	// landed judges the effect on one link by a probe without it and one under it.
+	landed func(link string, without, under Probe) Evidence
+	// met judges what real traffic met, summed over all links, between two readings of the counters.
 	met func(Counters) Evidence
 }
 
@@ -37,11 +45,12 @@ type linkInjection struct {
 	linkFault
 	id     string
 	links  []Link
-	start  []Counters // before the effect
+	start  []Counters // from where on traffic counts
+	before []Probe    // before the effect
 	during []Probe    // under the effect
-	proof  Evidence
 
 	mu      sync.Mutex
+	proof   Evidence
 	counted bool // evidence is final
 	healed  bool
 	traffic Evidence
@@ -52,6 +61,9 @@ type linkInjection struct {
 func injectLinks(ctx context.Context, s Surface, f linkFault) (Injection, error) {
 	if err := f.fault.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.fault.Kind(), err)
+	}
+	if err := f.fault.Available(s); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.fault, err)
 	}
 	links, err := linksOf(s, f.link)
 	if err != nil {
@@ -65,9 +77,9 @@ func injectLinks(ctx context.Context, s Surface, f linkFault) (Injection, error)
 	return in, nil
 }
 
-func (in *linkInjection) inject(ctx context.Context) error {
+func (in *linkInjection) inject(ctx context.Context) (err error) {
 	// The baseline is what the effect is told from, so it is never left to a single probe.
-	before, err := in.probe(ctx, 3, func(int) time.Duration { return patience })
+	in.before, err = in.each(func(i int) (Probe, error) { return leastProbe(ctx, in.links[i], 3, patience) })
 	if err != nil {
 		return fmt.Errorf("probing before: %w", err)
 	}
@@ -79,20 +91,18 @@ func (in *linkInjection) inject(ctx context.Context) error {
 			return fmt.Errorf("shaping %s: %w", l.Name(), err)
 		}
 	}
-	giveUp := func(i int) time.Duration { return in.giveUp(before[i]) }
-	for range attempts(before) {
-		if in.during, err = in.probe(ctx, 1, giveUp); err != nil {
+	for range attempts(in.before) {
+		if in.during, err = in.lookAll(ctx); err != nil {
 			return fmt.Errorf("probing for the effect: %w", err)
 		}
-		seen := make([]Evidence, len(in.links))
-		for i, l := range in.links {
-			seen[i] = in.landed(l.Name(), before[i], in.during[i])
-		}
-		if in.proof = worst(seen); in.proof.Seen {
+		if in.proof = in.judge(in.before, in.during); in.proof.Seen {
 			break
 		}
 	}
-	return nil
+	if in.countLate {
+		in.start, err = in.counters(ctx)
+	}
+	return err
 }
 
 // attempts is how often to look for an effect: what a busy machine hides once shows later, but on a link that did
@@ -104,8 +114,40 @@ func attempts(before []Probe) int {
 	return 3
 }
 
-// Landed is the weakest observation among the links.
-func (in *linkInjection) Landed() Evidence { return in.proof }
+// judge is the weakest observation of the effect among the links.
+func (in *linkInjection) judge(without, under []Probe) Evidence {
+	seen := make([]Evidence, len(in.links))
+	for i, l := range in.links {
+		seen[i] = in.landed(l.Name(), without[i], under[i])
+	}
+	return worst(seen)
+}
+
+// lookAll probes every link for the effect.
+func (in *linkInjection) lookAll(ctx context.Context) ([]Probe, error) {
+	return in.each(func(i int) (Probe, error) { return in.look(ctx, i) })
+}
+
+// look probes the ith link for the effect, which is to be told from the probe before it.
+func (in *linkInjection) look(ctx context.Context, i int) (Probe, error) {
+	l, before := in.links[i], in.before[i]
+	giveUp := in.giveUp(before)
+	switch {
+	case in.tries > 1:
+		return rareProbe(ctx, l, in.tries, giveUp, func(p Probe) bool { return in.landed(l.Name(), before, p).Seen })
+	case in.mean > 1:
+		return meanProbe(ctx, l, in.mean, giveUp)
+	}
+	return leastProbe(ctx, l, 1, giveUp)
+}
+
+// Landed is the weakest observation among the links. Where another fault hid the effect when it was injected, Heal may
+// still have seen it.
+func (in *linkInjection) Landed() Evidence {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.proof
+}
 
 // Heal clears the effect, even when ctx is done, and then proves it gone for as long as ctx allows.
 // The evidence sums over the links: one that carried nothing does not make the fault unseen.
@@ -115,15 +157,55 @@ func (in *linkInjection) Heal(ctx context.Context) (Evidence, error) {
 	if in.healed {
 		return in.traffic, nil
 	}
+	late := in.lookLate(ctx)
 	counting := in.count(context.WithoutCancel(ctx))
 	if err := errors.Join(counting, in.clear(ctx)); err != nil {
 		return in.traffic, fmt.Errorf("healing %s: %w", in.fault, err)
 	}
-	if err := in.proveGone(ctx); err != nil {
+	after, err := in.proveGone(ctx)
+	if err != nil {
 		return in.traffic, fmt.Errorf("healing %s: %w", in.fault, err)
 	}
+	in.proveLate(late, after)
 	in.healed = true
 	return in.traffic, nil
+}
+
+// lookLate probes every link again for an effect that was hidden when it was injected. What it finds can be judged only by
+// what follows the effect.
+func (in *linkInjection) lookLate(ctx context.Context) [][]Probe {
+	if in.proof.Seen || in.counted || attempts(in.before) > 1 {
+		return nil
+	}
+	late := make([][]Probe, len(in.links))
+	_, err := in.each(func(i int) (p Probe, err error) {
+		if in.tries <= 1 {
+			ps, err := in.look(ctx, i)
+			late[i] = []Probe{ps}
+			return ps, err
+		}
+		keep := func(p Probe) bool { late[i] = append(late[i], p); return false }
+		return rareProbe(ctx, in.links[i], in.tries, in.giveUp(in.before[i]), keep)
+	})
+	if err != nil {
+		return nil // it stays unseen
+	}
+	return late
+}
+
+// proveLate judges what lookLate found by the probes after the effect.
+func (in *linkInjection) proveLate(late [][]Probe, after []Probe) {
+	if late == nil {
+		return
+	}
+	under := make([]Probe, len(in.links))
+	for i, l := range in.links {
+		at := slices.IndexFunc(late[i], func(p Probe) bool { return in.landed(l.Name(), after[i], p).Seen })
+		under[i] = late[i][max(at, 0)]
+	}
+	if proof := in.judge(after, under); proof.Seen {
+		in.proof = proof
+	}
 }
 
 // count settles the evidence, once, just before the effect is first cleared.
@@ -139,14 +221,25 @@ func (in *linkInjection) count(ctx context.Context) error {
 	}
 	var sum Counters
 	for i, c := range now {
-		sum.Delayed += c.Delayed - in.start[i].Delayed
-		sum.DelayedMicros += c.DelayedMicros - in.start[i].DelayedMicros
-		sum.Held += c.Held - in.start[i].Held
-		sum.Throttled += c.Throttled - in.start[i].Throttled
-		sum.Resets += c.Resets - in.start[i].Resets
+		sum = sum.plus(c, 1).plus(in.start[i], -1)
 	}
 	in.traffic, in.counted = in.met(sum), true
 	return nil
+}
+
+// plus adds another reading so many times.
+func (c Counters) plus(o Counters, times int64) Counters {
+	delays := Histogram{}
+	delays.Merge(c.Delays, 1)
+	delays.Merge(o.Delays, times)
+	sum, add := reflect.ValueOf(&c).Elem(), reflect.ValueOf(o)
+	for i := range sum.NumField() {
+		if f := sum.Field(i); f.CanInt() {
+			f.SetInt(f.Int() + times*add.Field(i).Int())
+		}
+	}
+	c.Delays = delays
+	return c
 }
 
 // clear takes the effect off every link, whether or not it was put there.
@@ -162,60 +255,139 @@ func (in *linkInjection) clear(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (in *linkInjection) proveGone(ctx context.Context) error {
+// proveGone probes until no link shows the effect, and returns those probes. Where another fault in force hides what there
+// is to see, it is enough that the link no longer has the effect.
+func (in *linkInjection) proveGone(ctx context.Context) ([]Probe, error) {
 	until := time.Now().Add(provedBy)
 	for {
-		now, err := in.probe(ctx, 1, func(int) time.Duration { return patience })
+		now, err := in.lookAll(ctx)
 		if err != nil {
-			return fmt.Errorf("probing for its end: %w", err)
+			return nil, fmt.Errorf("probing for its end: %w", err)
 		}
 		shows := ""
 		for i, l := range in.links {
-			if !in.gone(in.during[i], now[i]) {
-				shows = fmt.Sprintf("%s still shows it (%s before, %s after clearing); is another fault in force there?",
-					l.Name(), in.during[i], now[i])
+			known, beside, err := in.inForce(ctx, l)
+			if err != nil {
+				return nil, err
+			}
+			hidden := beside || known && !answered(in.before[i]) && answered(now[i])
+			if !hidden && !in.gone(i, now[i]) {
+				shows = fmt.Sprintf("%s still shows it (%s before it, %s under it, %s after clearing)",
+					l.Name(), in.before[i], in.during[i], now[i])
 			}
 		}
 		if shows == "" {
-			return nil
+			return now, nil
 		}
 		if time.Now().After(until) {
-			return errors.New(shows)
+			return nil, errors.New(shows)
 		}
 	}
 }
 
-// probe sends probes through every link at the same time.
-func (in *linkInjection) probe(ctx context.Context, least int, giveUp func(i int) time.Duration) ([]Probe, error) {
+// gone says whether a probe after clearing shows the effect gone from the ith link: the probe does not differ from the one
+// before it, or the one under it differs from the probe, which by itself shows nothing.
+func (in *linkInjection) gone(i int, now Probe) bool {
+	name, before, during := in.links[i].Name(), in.before[i], in.during[i]
+	switch {
+	case !answered(now):
+		return false
+	case answered(before) && !in.landed(name, before, now).Seen:
+		return true
+	case in.landed(name, now, during).Seen && !in.landed(name, now, now).Seen:
+		return true
+	}
+	return !answered(before) && !answered(during)
+}
+
+// inForce asks a link that knows for the effects in force: whether there are others beside this one, which is not to be
+// there any more.
+func (in *linkInjection) inForce(ctx context.Context, l Link) (known, beside bool, err error) {
+	lister, ok := l.(Lister)
+	if !ok {
+		return false, false, nil
+	}
+	ids, err := lister.InForce(ctx)
+	if err != nil {
+		return false, false, fmt.Errorf("effects of %s: %w", l.Name(), err)
+	}
+	if slices.Contains(ids, in.id) {
+		return false, false, fmt.Errorf("%s still has %s in force after clearing it", l.Name(), in.id)
+	}
+	return true, len(ids) > 0, nil
+}
+
+// each does something with every link at the same time.
+func (in *linkInjection) each(do func(i int) (Probe, error)) ([]Probe, error) {
 	probes, errs := make([]Probe, len(in.links)), make([]error, len(in.links))
 	var wg sync.WaitGroup
 	for i, l := range in.links {
-		wg.Go(func() { probes[i], errs[i] = bestProbe(ctx, l, least, giveUp(i)) })
+		wg.Go(func() {
+			if probes[i], errs[i] = do(i); errs[i] != nil {
+				errs[i] = fmt.Errorf("%s: %w", l.Name(), errs[i])
+			}
+		})
 	}
 	wg.Wait()
 	return probes, errors.Join(errs...)
 }
 
-// bestProbe probes at least the given number of times, and up to ten times for as long as that takes no more than a
+// leastProbe probes at least the given number of times, and up to ten times for as long as that takes no more than a
 // blink. It keeps the least of each figure: what a busy machine adds to a probe is noise, and never negative.
-func bestProbe(ctx context.Context, l Link, least int, giveUp time.Duration) (Probe, error) {
+func leastProbe(ctx context.Context, l Link, least int, giveUp time.Duration) (Probe, error) {
 	var best Probe
 	start := time.Now()
 	for i := 0; i < 10 && (i < least || time.Since(start) < 100*time.Millisecond); i++ {
 		p, err := l.Probe(ctx, giveUp)
-		if err != nil {
-			return p, fmt.Errorf("%s: %w", l.Name(), err)
+		if err != nil || !answered(p) {
+			return p, err
 		}
 		if i == 0 {
 			best = p
 		}
-		if !answered(p) {
-			return p, nil
-		}
-		best.RoundTrip = min(best.RoundTrip, p.RoundTrip)
+		best.First, best.RoundTrip = min(best.First, p.First), min(best.RoundTrip, p.RoundTrip)
+		best.Took, best.End = min(best.Took, p.Took), min(best.End, p.End)
 		best.BytesPerSecond = min(best.BytesPerSecond, p.BytesPerSecond)
+		best.Corrupt, best.Got = max(best.Corrupt, p.Corrupt), max(best.Got, p.Got)
+		best.Doubled, best.Reordered = max(best.Doubled, p.Doubled), max(best.Reordered, p.Reordered)
 	}
 	return best, nil
+}
+
+// meanProbe probes so many times and takes the mean of the round trips.
+func meanProbe(ctx context.Context, l Link, times int, giveUp time.Duration) (Probe, error) {
+	var mean Probe
+	for n := range times {
+		p, err := l.Probe(ctx, giveUp)
+		if err != nil || !answered(p) {
+			return p, err
+		}
+		sum := mean.RoundTrip
+		mean = p
+		mean.RoundTrip += sum
+		if n == times-1 {
+			mean.RoundTrip /= units.Duration(times)
+		}
+	}
+	return mean, nil
+}
+
+// rareProbe probes until a probe shows the effect, which only some do.
+func rareProbe(ctx context.Context, l Link, tries int, giveUp time.Duration, shows func(Probe) bool) (p Probe, err error) {
+	for range tries {
+		if p, err = l.Probe(ctx, giveUp); err != nil || shows(p) {
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+// rarely is how many probes it takes until one shows, but for once in 10 000, what a probe shows with the given probability.
+func rarely(probability float64) int {
+	if probability <= 0 || probability >= 1 {
+		return 1
+	}
+	return int(math.Ceil(math.Log(1e-4) / math.Log1p(-probability)))
 }
 
 func (in *linkInjection) counters(ctx context.Context) ([]Counters, error) {
@@ -229,15 +401,21 @@ func (in *linkInjection) counters(ctx context.Context) ([]Counters, error) {
 	return all, nil
 }
 
-// answered says whether the probe came back.
-func answered(p Probe) bool { return !p.Lost && !p.Reset }
+// answered says whether the probe came back whole.
+func answered(p Probe) bool { return !p.Lost && !p.Reset && !p.Closed && !p.Refused }
 
 func (p Probe) String() string {
-	switch {
-	case p.Lost:
-		return "lost"
-	case p.Reset:
-		return "reset"
+	var ended []string
+	for _, e := range []struct {
+		is   bool
+		what string
+	}{{p.Refused, "refused"}, {p.Lost, "lost"}, {p.Reset, "reset"}, {p.Closed, "closed"}} {
+		if e.is {
+			ended = append(ended, e.what)
+		}
+	}
+	if ended != nil {
+		return strings.Join(ended, ", ")
 	}
 	return fmt.Sprintf("round trip %s, %.4g B/s", p.RoundTrip, p.BytesPerSecond)
 }

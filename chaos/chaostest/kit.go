@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,14 +14,50 @@ import (
 	"shakedown/chaos"
 )
 
+// A Stand is a place to try faults at, where all of them can act beside each other.
+type Stand struct {
+	Name string
+	// Missing says what this machine or user lacks for the stand; its faults are then skipped for that reason. Nil: nothing.
+	Missing func() string
+	// Build makes a new rig, and takes it down when the test ends.
+	Build func(t *testing.T) Rig
+}
+
+// A Row is one fault to try: one line of the table in the tests.
+type Row struct {
+	Fault chaos.Fault
+	On    *Stand
+	// Harm is what the fault does to traffic. The traffic of the stand excuses that, and nothing else.
+	Harm Harm
+	// Beside is the form in which the fault comes and goes beside others; nil means Fault. A fault of a process, say, can
+	// not act on one that another fault has killed, but on a neighbour it can.
+	Beside chaos.Fault
+}
+
+// Harm is what a fault may do to traffic, as a set.
+type Harm uint8
+
+// The harms. A fault without any only delays.
+const (
+	Cuts     Harm = 1 << iota // connections end, or are refused
+	Forgets                   // connections fall silent for good
+	Flips                     // bits are flipped
+	Drops                     // datagrams are lost
+	Doubles                   // datagrams come twice
+	Reorders                  // datagrams overtake each other
+	AllHarms = Cuts | Forgets | Flips | Drops | Doubles | Reorders
+	Harmless = Harm(0)
+)
+
 // A Rig is what a fault is tried on. Each subtest gets a new one.
 type Rig struct {
 	// Surface has what the fault acts on.
 	Surface chaos.Surface
-	// Start starts real traffic over what the fault acts on; nil when the fault acts on no traffic.
-	Start func(t *testing.T) Traffic
-	// Disturb puts another, harmless effect in force beside the fault and returns its undo.
-	Disturb func(t *testing.T) (undo func())
+	// Start starts real traffic over what the fault acts on, which excuses the given harm; nil when the fault acts on no
+	// traffic.
+	Start func(t *testing.T, excused Harm) Traffic
+	// Clean says what is left of faults when all are healed; nil when the rig cannot tell.
+	Clean func(ctx context.Context) error
 }
 
 // Traffic is a real exchange that a fault may meet.
@@ -36,43 +73,78 @@ type Traffic interface {
 // limit bounds every wait of the kit. It is only reached when something hangs.
 const limit = 2 * time.Minute
 
-// Run checks that a fault conforms: it refuses what it cannot do, survives being written and read, lands, meets real
-// traffic, heals, heals again, can be injected again, and leaves other effects alone.
-func Run(t *testing.T, fault chaos.Fault, newRig func(t *testing.T) Rig) {
+// Table checks that every fault of the table conforms, and that every kind of the registry is in it: it refuses what it
+// cannot do, survives being written and read, lands, meets real traffic, heals, heals again, can be injected again, and
+// survives every other fault of its stand coming and going beside it, as they survive it.
+func Table(t *testing.T, rows []Row) {
 	t.Helper()
-	k := kit{fault, newRig}
+	var tried []string
+	for _, row := range rows {
+		tried = append(tried, row.Fault.Kind())
+	}
+	for _, kind := range chaos.Kinds() {
+		if !slices.Contains(tried, kind) {
+			t.Errorf("the registry has %s, and the table does not", kind)
+		}
+	}
+	for _, row := range rows {
+		var others []Row
+		for _, o := range rows {
+			if o.On == row.On && o.Fault != row.Fault {
+				others = append(others, o)
+			}
+		}
+		t.Run(row.Fault.Kind(), func(t *testing.T) {
+			if row.On.Missing != nil {
+				if why := row.On.Missing(); why != "" {
+					t.Skipf("%s: %s", row.On.Name, why)
+				}
+			}
+			t.Parallel()
+			kit{row, others}.run(t)
+		})
+	}
+}
+
+func (k kit) run(t *testing.T) {
+	t.Helper()
 	t.Run("it is valid, and its zero value is not", k.validates)
 	t.Run("it is written and read without loss", k.roundTrips)
 	t.Run("it refuses a surface without its target", k.refuses)
 	t.Run("it lands, is met by traffic, and heals", k.landsAndHeals)
 	t.Run("it heals once, however often it is told to", k.healsOnce)
 	t.Run("it heals after its context is done", k.healsLate)
-	t.Run("it survives effects that come and go beside it", k.survives)
+	harmless := slices.DeleteFunc(slices.Clone(k.others), func(r Row) bool { return r.Harm != Harmless })
+	if len(harmless) < len(k.others) {
+		t.Run("it keeps its promise beside faults that only delay", func(t *testing.T) { k.survives(t, harmless) })
+	}
+	t.Run("it survives every other fault coming and going beside it", func(t *testing.T) { k.survives(t, k.others) })
 }
 
+// A kit is one row, and the rows that can act beside it.
 type kit struct {
-	fault  chaos.Fault
-	newRig func(t *testing.T) Rig
+	Row
+	others []Row
 }
 
 func (k kit) validates(t *testing.T) {
-	if err := k.fault.Validate(); err != nil {
+	if err := k.Fault.Validate(); err != nil {
 		t.Errorf("the fault given to the kit: %v", err)
 	}
-	zero := reflect.New(reflect.TypeOf(k.fault).Elem()).Interface().(chaos.Fault)
+	zero := reflect.New(reflect.TypeOf(k.Fault).Elem()).Interface().(chaos.Fault)
 	if zero.Validate() == nil {
 		t.Error("the zero value has no target, and is valid")
 	}
-	if k.fault.Kind() == "" || k.fault.Kind() != zero.Kind() {
-		t.Errorf("the kind is %q, and %q of the zero value", k.fault.Kind(), zero.Kind())
+	if k.Fault.Kind() == "" || k.Fault.Kind() != zero.Kind() {
+		t.Errorf("the kind is %q, and %q of the zero value", k.Fault.Kind(), zero.Kind())
 	}
-	if k.fault.String() == "" {
+	if k.Fault.String() == "" {
 		t.Error("the fault does not say what it is")
 	}
 }
 
 func (k kit) roundTrips(t *testing.T) {
-	text, err := json.Marshal(chaos.Faults{k.fault})
+	text, err := json.Marshal(chaos.Faults{k.Fault})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +152,7 @@ func (k kit) roundTrips(t *testing.T) {
 	if err := json.Unmarshal(text, &back); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	if len(back) != 1 || !reflect.DeepEqual(back[0], k.fault) {
+	if len(back) != 1 || !reflect.DeepEqual(back[0], k.Fault) {
 		t.Errorf("%s came back as %v", text, back)
 	}
 }
@@ -92,14 +164,14 @@ func (nothing) Links(string) []chaos.Link        { return nil }
 func (nothing) Processes(string) []chaos.Process { return nil }
 
 func (k kit) refuses(t *testing.T) {
-	err := k.fault.Available(nothing{})
+	err := k.Fault.Available(nothing{})
 	if err == nil || !strings.HasPrefix(err.Error(), "no ") {
 		t.Errorf("Available on nothing: %v; it should name what is missing", err)
 	}
-	if in, err := k.fault.Inject(t.Context(), nothing{}); err == nil || in != nil {
+	if in, err := k.Fault.Inject(t.Context(), nothing{}); err == nil || in != nil {
 		t.Errorf("Inject on nothing: %v, %v; a fault that cannot act is an error", in, err)
 	}
-	if err := k.fault.Available(k.newRig(t).Surface); err != nil {
+	if err := k.Fault.Available(k.On.Build(t).Surface); err != nil {
 		t.Errorf("Available on the rig: %v", err)
 	}
 }
@@ -112,7 +184,7 @@ func (k kit) inject(t *testing.T, r Rig, tr Traffic) chaos.Injection {
 	defer cancel()
 	for range 20 {
 		must(t, "before the fault", tr.Mark)
-		in, err := k.fault.Inject(ctx, r.Surface)
+		in, err := k.Fault.Inject(ctx, r.Surface)
 		if err != nil {
 			t.Fatalf("injecting: %v", err)
 		}
@@ -145,12 +217,12 @@ func (still) Mark(context.Context) error { return nil }
 func (still) Meet(context.Context) error { return nil }
 func (still) Stop(context.Context) error { return nil }
 
-func start(t *testing.T, r Rig) Traffic {
+func start(t *testing.T, r Rig, excused Harm) Traffic {
 	t.Helper()
 	if r.Start == nil {
 		return still{}
 	}
-	return r.Start(t)
+	return r.Start(t, excused)
 }
 
 // must does one step of the traffic, within the limit.
@@ -164,8 +236,8 @@ func must(t *testing.T, what string, step func(context.Context) error) {
 }
 
 func (k kit) landsAndHeals(t *testing.T) {
-	r := k.newRig(t)
-	tr := start(t, r)
+	r := k.On.Build(t)
+	tr := start(t, r, k.Harm)
 	for range 2 { // what was healed can be injected again
 		in := k.inject(t, r, tr)
 		must(t, "meets the fault", tr.Meet)
@@ -177,7 +249,7 @@ func (k kit) landsAndHeals(t *testing.T) {
 }
 
 func (k kit) healsOnce(t *testing.T) {
-	r := k.newRig(t)
+	r := k.On.Build(t)
 	in := k.inject(t, r, still{})
 	seen := make([]chaos.Evidence, 4)
 	var healing sync.WaitGroup
@@ -186,48 +258,99 @@ func (k kit) healsOnce(t *testing.T) {
 	}
 	healing.Wait()
 	for _, e := range append(seen, heal(t, in)) {
-		if e != seen[0] {
+		if !reflect.DeepEqual(e, seen[0]) {
 			t.Errorf("healing says %s, and then %s", seen[0], e)
 		}
 	}
 }
 
 func (k kit) healsLate(t *testing.T) {
-	r := k.newRig(t)
+	r := k.On.Build(t)
 	in := k.inject(t, r, still{})
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, _ = in.Heal(done) // takes the effect away; it may have no time to prove it
-	tr := start(t, r)
+	tr := start(t, r, k.Harm)
 	must(t, "after the fault", tr.Stop)
 	heal(t, in)
 }
 
-// survives injects and heals beside another effect, which comes before or during the fault and goes before or
-// after it.
-func (k kit) survives(t *testing.T) {
-	r := k.newRig(t)
-	if r.Disturb == nil {
-		t.Fatal("the rig disturbs nothing")
+// survives injects and heals, again and again, while others come and go. Nothing may fail, and nothing be left. Others
+// may hide the fault from its probes meanwhile; afterwards it must be seen to land again.
+func (k kit) survives(t *testing.T, others []Row) {
+	r := k.On.Build(t)
+	excused := k.Harm
+	for _, o := range others {
+		excused |= o.Harm
 	}
-	rng := rand.New(rand.NewPCG(1, 1))
-	tr := start(t, r)
-	for range 4 {
-		before := rng.IntN(2) == 0
-		if before {
-			undo := r.Disturb(t)
-			in := k.inject(t, r, tr)
-			must(t, "meets the fault", tr.Meet)
+	tr := start(t, r, excused)
+	gone := comeAndGo(t, r, others)
+	for over := false; !over; {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		in, err := k.Fault.Inject(ctx, r.Surface)
+		if err != nil {
+			t.Errorf("injecting beside others: %v", err)
+		}
+		select {
+		case <-gone:
+			over = true
+		case <-time.After(beside / 4):
+		}
+		if err == nil {
 			heal(t, in)
-			undo()
-			continue
 		}
-		in := k.inject(t, r, tr)
-		must(t, "meets the fault", tr.Meet)
-		for range 1 + rng.IntN(3) {
-			r.Disturb(t)()
-		}
-		heal(t, in)
+		cancel()
 	}
-	must(t, "across the fault", tr.Stop)
+	heal(t, k.inject(t, r, tr))
+	must(t, "across the faults", tr.Stop)
+	if r.Clean != nil {
+		must(t, "after all is healed", r.Clean)
+	}
+}
+
+// beside is how long others come and go beside a fault, at least; each does so at least once.
+const beside = time.Second
+
+// comeAndGo injects and heals the others in random order, two at a time. The channel is closed at its end.
+func comeAndGo(t *testing.T, r Rig, others []Row) <-chan struct{} {
+	t.Helper()
+	gone := make(chan struct{})
+	began := time.Now()
+	var lanes sync.WaitGroup
+	const width = 2
+	for lane := range width {
+		rng := rand.New(rand.NewPCG(uint64(lane), 1))
+		var mine []Row
+		for i := lane; i < len(others); i += width {
+			mine = append(mine, others[i])
+		}
+		lanes.Go(func() {
+			for round := 0; len(mine) > 0 && (round == 0 || time.Since(began) < beside); round++ {
+				for _, i := range rng.Perm(len(mine)) {
+					if round == 0 || time.Since(began) < beside {
+						comesAndGoes(t, r, mine[i])
+					}
+				}
+			}
+		})
+	}
+	go func() { lanes.Wait(); close(gone) }()
+	return gone
+}
+
+// comesAndGoes injects and heals a fault beside the one that is tried.
+func comesAndGoes(t *testing.T, r Rig, o Row) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), limit)
+	defer cancel()
+	fault := o.Fault
+	if o.Beside != nil {
+		fault = o.Beside
+	}
+	in, err := fault.Inject(ctx, r.Surface)
+	if err == nil {
+		_, err = in.Heal(ctx)
+	}
+	if err != nil {
+		t.Errorf("%s, beside it: %v", fault, err)
+	}
 }

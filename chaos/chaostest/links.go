@@ -12,15 +12,14 @@ import (
 
 	"shakedown/chaos"
 	"shakedown/chaos/proxy"
-	"shakedown/internal/units"
 )
 
 // Edge is the name of the edge that a rig of links has; it has two links.
 const Edge = "service→echo"
 
-// Links is a rig with a real proxy in front of a real server that echoes, for faults that act on Edge. A fault that
-// cuts connections loses what is under way; its traffic connects again, and what arrives must still be in order.
-func Links(t *testing.T, cuts bool) Rig {
+// Links has a real proxy in front of a real server that echoes, for faults that act on Edge. Where connections are cut,
+// what is under way is lost; the traffic connects again, and what arrives must still be in order.
+var Links = &Stand{Name: "links", Build: func(t *testing.T) Rig {
 	t.Helper()
 	p, err := proxy.New()
 	if err != nil {
@@ -38,10 +37,10 @@ func Links(t *testing.T, cuts bool) Rig {
 	}
 	return Rig{
 		Surface: s,
-		Start:   func(t *testing.T) Traffic { return startTraffic(t, s, cuts) },
-		Disturb: func(t *testing.T) func() { return s.disturb(t) },
+		Start:   func(t *testing.T, excused Harm) Traffic { return startTraffic(t, s, excused) },
+		Clean:   s.clean,
 	}
-}
+}}
 
 // links is a surface with the links of one edge.
 type links []*proxy.Link
@@ -57,30 +56,24 @@ func (s links) Links(name string) (found []chaos.Link) {
 
 func (links) Processes(string) []chaos.Process { return nil }
 
-// disturb delays every link a little.
-func (s links) disturb(t *testing.T) (undo func()) {
-	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
-	effect := chaos.Effect{Delay: 300 * units.Microsecond, Jitter: 200 * units.Microsecond, Seed: 7}
+// clean says which effects are left.
+func (s links) clean(context.Context) error {
+	var errs []error
 	for _, l := range s {
-		if err := l.Shape(ctx, "disturbance", effect); err != nil {
-			t.Errorf("disturbing: %v", err)
+		for id := range l.Effects() {
+			errs = append(errs, fmt.Errorf("%s is still in force on %s", id, l.Name()))
 		}
 	}
-	return func() {
-		for _, l := range s {
-			if err := l.Clear(ctx, "disturbance"); err != nil {
-				t.Errorf("undoing the disturbance: %v", err)
-			}
-		}
-	}
+	return errors.Join(errs...)
 }
 
 // met counts what traffic has met on all links.
 func (s links) met(ctx context.Context) (n int64, err error) {
 	for _, l := range s {
 		c, cerr := l.Counters(ctx)
-		n, err = n+c.Delayed+c.Held+c.Throttled+c.Resets, errors.Join(err, cerr)
+		err = errors.Join(err, cerr)
+		n += c.Delayed + c.Lost + c.Held + c.Throttled + c.Sliced + c.Resets + c.Closes + c.Limited + c.HalfOpened +
+			c.ConnectDelays + c.SlowCloses + c.Corrupted + c.Dropped + c.Duplicated + c.Reordered
 	}
 	return n, err
 }

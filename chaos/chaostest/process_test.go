@@ -119,15 +119,15 @@ func (processes) Links(string) []chaos.Link { return nil }
 
 func (s processes) Processes(name string) (found []chaos.Process) {
 	for _, c := range s {
-		if name == worker || name == c.name {
+		if name == c.name || name == worker && strings.HasPrefix(c.name, worker+"-") {
 			found = append(found, c)
 		}
 	}
 	return found
 }
 
-// workers is a rig of two processes of the role, and a bystander that is killed to disturb.
-func workers(t *testing.T) Rig {
+// workers has two processes of the role, and one beside them.
+var workers = &Stand{Name: "processes", Build: func(t *testing.T) Rig {
 	t.Helper()
 	start := func(name string) *child {
 		c := &child{name: name}
@@ -142,15 +142,11 @@ func workers(t *testing.T) Rig {
 		return c
 	}
 	s := processes{start("worker-0"), start("worker-1")}
-	bystander := start("bystander")
-	return Rig{Surface: s, Disturb: func(t *testing.T) func() {
-		if err := bystander.Kill(t.Context()); err != nil {
-			t.Error(err)
-		}
-		return func() {
-			if err := bystander.Start(t.Context()); err != nil {
-				t.Error(err)
-			}
-		}
-	}}
-}
+	for _, kind := range []string{"kill", "pause"} { // each beside the others on a process of its own
+		s = append(s, start(neighbour(kind)))
+	}
+	return Rig{Surface: s}
+}}
+
+// neighbour is the process on which a fault acts beside others.
+func neighbour(kind string) string { return "beside-" + kind }

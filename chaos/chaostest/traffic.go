@@ -1,6 +1,7 @@
 package chaostest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -17,12 +19,20 @@ const (
 	connsPerLink = 3
 	messageBytes = 512
 	window       = 4 // messages under way on a connection
+	// A short connection ends after so many messages; the others stay until the end.
+	shortMessages = 50
+	// silence is how long a client waits for the next byte where connections may be forgotten.
+	silence = 500 * time.Millisecond
+	// flippedBytes bounds how many bytes of a message may be wrong where bits are flipped; other bytes in their place, as of
+	// a lost or doubled piece, would be wrong nearly everywhere.
+	flippedBytes = 16
 )
 
 // exchanges is traffic over links: each connection sends a pseudo-random stream and expects it back.
 type exchanges struct {
 	links   links
-	cuts    bool
+	excused Harm
+	refused atomic.Int64
 	mark    int64 // what was met before
 	stop    atomic.Bool
 	clients sync.WaitGroup
@@ -32,12 +42,12 @@ type exchanges struct {
 	open map[net.Conn]struct{}
 }
 
-func startTraffic(t *testing.T, s links, cuts bool) *exchanges {
+func startTraffic(t *testing.T, s links, excused Harm) *exchanges {
 	t.Helper()
-	e := &exchanges{links: s, cuts: cuts, open: map[net.Conn]struct{}{}}
+	e := &exchanges{links: s, excused: excused, open: map[net.Conn]struct{}{}}
 	for i, l := range s {
 		for j := range connsPerLink {
-			e.clients.Go(func() { e.client(l.Addr(), uint64(i*connsPerLink+j)) })
+			e.clients.Go(func() { e.client(l.Addr(), uint64(i*connsPerLink+j), j == 0) })
 		}
 	}
 	t.Cleanup(func() { // when the test gave up before Stop
@@ -50,16 +60,21 @@ func startTraffic(t *testing.T, s links, cuts bool) *exchanges {
 
 // Mark remembers what was met until now. It belongs to the caller of Meet.
 func (e *exchanges) Mark(ctx context.Context) (err error) {
-	e.mark, err = e.links.met(ctx)
+	e.mark, err = e.met(ctx)
 	return err
 }
 
-// Meet returns once the counters of a link show that traffic met an effect.
+// Meet returns once the counters of a link, or a refused connection, show that traffic met an effect.
 func (e *exchanges) Meet(ctx context.Context) error {
 	return poll(ctx, func() (bool, error) {
-		n, err := e.links.met(ctx)
+		n, err := e.met(ctx)
 		return n > e.mark, err
 	})
+}
+
+func (e *exchanges) met(ctx context.Context) (int64, error) {
+	n, err := e.links.met(ctx)
+	return n + e.refused.Load(), err
 }
 
 // Stop ends the exchange after the message that each connection is at, and waits until all that was sent is back.
@@ -81,11 +96,11 @@ func (e *exchanges) closeAll() {
 	}
 }
 
-// client exchanges until told to stop, on one connection, or on one after the other when faults cut them.
-func (e *exchanges) client(addr string, seed uint64) {
-	for again := true; again; again = e.cuts && !e.stop.Load() {
-		wrong, err := e.once(addr, seed)
-		if err != nil && (!e.cuts || wrong) {
+// client exchanges until told to stop: on one connection, or on one after the other when they are short or cut.
+func (e *exchanges) client(addr string, seed uint64, short bool) {
+	for again := true; again; again = !e.stop.Load() {
+		wrong, err := e.once(addr, seed, short)
+		if err != nil && (wrong || e.excused&(Cuts|Forgets) == 0) {
 			e.mu.Lock()
 			e.errs = append(e.errs, fmt.Errorf("connection %d: %w", seed, err))
 			e.mu.Unlock()
@@ -98,9 +113,12 @@ func (e *exchanges) client(addr string, seed uint64) {
 }
 
 // once is one connection. An error with wrong set is a wrong byte, which nothing excuses.
-func (e *exchanges) once(addr string, seed uint64) (wrong bool, err error) {
+func (e *exchanges) once(addr string, seed uint64, short bool) (wrong bool, err error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			e.refused.Add(1)
+		}
 		return false, err
 	}
 	e.mu.Lock()
@@ -115,15 +133,15 @@ func (e *exchanges) once(addr string, seed uint64) (wrong bool, err error) {
 	tokens := make(chan struct{}, window)
 	gone := make(chan struct{}) // closed when nobody reads any more
 	sent := make(chan sendResult, 1)
-	go func() { sent <- e.send(conn.(*net.TCPConn), seed, tokens, gone) }()
-	got, wrong, err := receive(conn, seed, tokens)
+	go func() { sent <- e.send(conn.(*net.TCPConn), seed, short, tokens, gone) }()
+	got, wrong, err := e.receive(conn, seed, tokens)
 	close(gone)
 	if err != nil {
 		_ = conn.Close() // the sender has nobody to send to
 	}
 	out := <-sent
 	if err == nil && out.err == nil && got != out.bytes {
-		return true, fmt.Errorf("%d bytes were sent and %d came back", out.bytes, got)
+		return got > out.bytes, fmt.Errorf("%d bytes were sent and %d came back", out.bytes, got)
 	}
 	return wrong, errors.Join(err, out.err)
 }
@@ -134,10 +152,11 @@ type sendResult struct {
 }
 
 // send writes the stream, at most a window ahead of what came back, and at the end closes its half.
-func (e *exchanges) send(conn *net.TCPConn, seed uint64, tokens chan<- struct{}, gone <-chan struct{}) (r sendResult) {
+func (e *exchanges) send(conn *net.TCPConn, seed uint64, short bool, tokens chan<- struct{}, gone <-chan struct{},
+) (r sendResult) {
 	stream := rand.NewChaCha8([32]byte{byte(seed)})
 	msg := make([]byte, messageBytes)
-	for r.bytes == 0 || !e.stop.Load() {
+	for n := 0; n == 0 || !e.stop.Load() && (!short || n < shortMessages); n++ {
 		select {
 		case tokens <- struct{}{}:
 		case <-gone:
@@ -156,13 +175,16 @@ func (e *exchanges) send(conn *net.TCPConn, seed uint64, tokens chan<- struct{},
 }
 
 // receive reads until the end and compares with the stream that was sent.
-func receive(conn net.Conn, seed uint64, tokens <-chan struct{}) (got int64, wrong bool, err error) {
+func (e *exchanges) receive(conn net.Conn, seed uint64, tokens <-chan struct{}) (got int64, wrong bool, err error) {
 	stream := rand.NewChaCha8([32]byte{byte(seed)})
 	have, want := make([]byte, messageBytes), make([]byte, messageBytes)
 	for {
+		if e.excused&Forgets != 0 {
+			_ = conn.SetReadDeadline(time.Now().Add(silence)) // fails only when closed, which Read says too
+		}
 		n, err := io.ReadFull(conn, have)
 		_, _ = stream.Read(want[:n]) // never fails
-		if string(have[:n]) != string(want[:n]) {
+		if !e.same(have[:n], want[:n]) {
 			return got, true, fmt.Errorf("bytes %d to %d came back wrong", got, got+int64(n))
 		}
 		got += int64(n)
@@ -174,4 +196,18 @@ func receive(conn net.Conn, seed uint64, tokens <-chan struct{}) (got int64, wro
 		}
 		<-tokens
 	}
+}
+
+// same compares what came back with what was sent.
+func (e *exchanges) same(have, want []byte) bool {
+	if e.excused&Flips == 0 {
+		return bytes.Equal(have, want)
+	}
+	flipped := 0
+	for i := range have {
+		if have[i] != want[i] {
+			flipped++
+		}
+	}
+	return flipped <= flippedBytes
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,7 +49,7 @@ func (c *Client) CreateLink(ctx context.Context, spec LinkSpec) (*Link, error) {
 	if err := c.call(ctx, http.MethodPut, path(spec.Name), spec, &made); err != nil {
 		return nil, fmt.Errorf("creating link %s: %w", spec.Name, err)
 	}
-	return &Link{client: c, name: made.Name, addr: made.Addr}, nil
+	return &Link{client: c, name: made.Name, addr: made.Addr, network: made.Network}, nil
 }
 
 // DeleteLink closes a link and its connections.
@@ -79,8 +80,8 @@ func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
 
 // A Link is a link of a proxy in another process.
 type Link struct {
-	client     *Client
-	name, addr string
+	client              *Client
+	name, addr, network string
 }
 
 var _ chaos.Link = (*Link)(nil)
@@ -90,6 +91,9 @@ func (l *Link) Name() string { return l.name }
 
 // Addr is the address that the link listens on.
 func (l *Link) Addr() string { return l.addr }
+
+// Network is what the link carries: "tcp", "unix" or "udp".
+func (l *Link) Network() string { return cmp.Or(l.network, "tcp") }
 
 // Shape puts an effect in force.
 func (l *Link) Shape(ctx context.Context, id string, e chaos.Effect) error {
