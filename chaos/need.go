@@ -6,6 +6,8 @@ type Need string
 
 // The needs of faults.
 const (
+	NeedCPUGroups         Need = "cgroups of cpu"
+	NeedMemoryGroups      Need = "cgroups of memory"
 	NeedNetworkNamespaces Need = "network namespaces"
 	NeedFUSE              Need = "FUSE"
 )

@@ -5,7 +5,6 @@ package doctor
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -54,7 +53,6 @@ func Examine(out io.Writer) (lacking bool, err error) {
 	} else {
 		fmt.Fprintf(w, "engines run as\tyou\n")
 	}
-	fmt.Fprintf(w, "cgroups\t%s\n", cgroups())
 	for _, n := range needs.All() {
 		fmt.Fprintf(w, "%s\t%s\n", n, look(n))
 	}
@@ -99,22 +97,4 @@ func freeSpace(dir string) string {
 		return "unknown"
 	}
 	return fmt.Sprintf("%.1f GiB", float64(s.Bavail)*float64(s.Bsize)/(1<<30))
-}
-
-func cgroups() string {
-	switch {
-	case exists("/sys/fs/cgroup/cgroup.controllers"):
-		return "v2"
-	case exists("/sys/fs/cgroup/unified/cgroup.controllers"):
-		return "v1, with v2 beside it"
-	case exists("/sys/fs/cgroup/cpu"):
-		return "v1"
-	default:
-		return "none mounted"
-	}
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }

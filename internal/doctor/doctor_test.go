@@ -49,7 +49,7 @@ func TestEveryThingHasALine(t *testing.T) {
 	t.Setenv("SHAKEDOWN_CACHE", cacheDir(t))
 	lines, lacking := examine(t)
 	things := []string{
-		"machine", "processor", "memory", "timer", "containment", "cache folder", "engines run as", "cgroups",
+		"machine", "processor", "memory", "timer", "containment", "cache folder", "engines run as",
 	}
 	for _, n := range needs.All() {
 		things = append(things, string(n))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"shakedown/chaos"
+	"shakedown/internal/cgroup"
 )
 
 // A need and the way to look for it. The probe says in a few words what is there, or in one line what is missing, how to
@@ -17,6 +18,8 @@ type need struct {
 
 // all is the list of needs: adding one is a constant in package chaos, a probe, and one line here.
 var all = []need{
+	{chaos.NeedCPUGroups, groups(cgroup.CPU, "use cpu_burn for a busy machine")},
+	{chaos.NeedMemoryGroups, groups(cgroup.Memory, "use kill for the end of an OOM kill")},
 	{chaos.NeedNetworkNamespaces, networkNamespaces},
 	{chaos.NeedFUSE, fuse},
 }

@@ -6,10 +6,13 @@ package undo
 import (
 	"slices"
 
+	"shakedown/internal/cgroup"
 	"shakedown/internal/workdir"
 )
 
-var kinds = []workdir.Undo{}
+var kinds = []workdir.Undo{
+	cgroup.Undo,
+}
 
 // Kinds are all undos.
 func Kinds() []workdir.Undo { return slices.Clone(kinds) }
