@@ -180,7 +180,9 @@ func (l *Loop) fail(c *conn, outcome bench.Outcome, why string) {
 
 // answered ends the exchange of c, which can be used again when it is clean, and both sides agree.
 func (l *Loop) answered(c *conn, x *exchange, clean bool, at time.Duration) {
-	l.look()
+	if at > l.now { // it came since the loop looked, or the stamp is wrong
+		l.look()
+	}
 	late := l.now
 	l.now = min(max(at, x.sent), l.now)
 	whole := c.off == len(c.out) // a server may answer before it has read everything; then the connection is of no more use
@@ -200,6 +202,7 @@ func (l *Loop) answered(c *conn, x *exchange, clean bool, at time.Duration) {
 	t := &l.targets[c.target]
 	if next := t.unqueue(); next != nil {
 		l.waiting--
+		l.look()
 		l.send(c, next)
 		return
 	}

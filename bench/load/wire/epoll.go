@@ -111,8 +111,8 @@ func (e *epoll) flush(c *conn) {
 	}
 }
 
-func (e *epoll) wait(until time.Duration, deaf bool) {
-	if deaf {
+func (e *epoll) wait(until time.Duration, events int) {
+	if events > 1 {
 		sleep(e.l.o.Zero + until)
 		until = 0
 	}

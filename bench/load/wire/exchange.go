@@ -84,6 +84,9 @@ func (l *Loop) end(x *exchange, outcome bench.Outcome, cause string) {
 	if outcome == bench.Unsent {
 		r.Sent = 0
 	}
+	if x.User >= 0 {
+		l.answers.beat(l.now)
+	}
 	l.src.Ended(r)
 	x.c, x.prev = nil, nil
 	x.next, l.spare = l.spare, x

@@ -71,14 +71,13 @@ type Loop struct {
 	now      time.Duration // as of the last look at the clock
 	targets  []endpoint
 	conns    []*conn
-	free     []int32 // of conns
-	flying   int     // exchanges that have not ended
-	waiting  int     // of them, those without a connection
-	attended int     // connections that cannot wait
-	lastDue  time.Duration
-	gap      time.Duration // between arrivals of the open loop, a moving average
-	arrivals time.Duration // that gap is of, up to gapWeight
-	oldest   exchange      // sentinel of the ring of exchanges, in order of ready, and so of time-out
+	free     []int32  // of conns
+	flying   int      // exchanges that have not ended
+	waiting  int      // of them, those without a connection
+	attended int      // connections that cannot wait
+	arrivals pulse    // of the open loop
+	answers  pulse    // of the closed loop
+	oldest   exchange // sentinel of the ring of exchanges, in order of ready, and so of time-out
 	spare    *exchange
 	scratch  []byte
 	causes   map[failure]string
@@ -87,7 +86,7 @@ type Loop struct {
 
 // NewLoop makes a loop; Run runs it, once. It fails when the kernel denies what the back end needs.
 func NewLoop(o Options, src Source) (*Loop, error) {
-	l := &Loop{o: o, src: src, gap: time.Second, causes: map[failure]string{}}
+	l := &Loop{o: o, src: src, arrivals: pulse{gap: time.Second}, answers: pulse{gap: time.Second}, causes: map[failure]string{}}
 	l.oldest.next, l.oldest.prev = &l.oldest, &l.oldest
 	for _, t := range o.Targets {
 		e, err := resolve(t)
@@ -140,9 +139,7 @@ func (l *Loop) sendDue() (more bool) {
 			return false
 		}
 		if a.User < 0 {
-			l.arrivals = min(l.arrivals+1, gapWeight)
-			l.gap += (a.Due - l.lastDue - l.gap) / l.arrivals
-			l.lastDue = a.Due
+			l.arrivals.beat(a.Due)
 		}
 		l.begin(a)
 	}
@@ -152,42 +149,68 @@ func (l *Loop) sendDue() (more bool) {
 // look reads the clock.
 func (l *Loop) look() { l.now = clock.Now() - l.o.Zero }
 
-// until is when the loop has something to do even when nothing comes. It is deaf when what comes can wait until then: answers that
-// come whole can, because the kernel stamps them; a connection that is being made cannot, nor one that has more to send or to receive,
-// nor an arrival that waits for a connection to become free.
-func (l *Loop) until(more bool) (t time.Duration, deaf bool) {
+// until is when the loop has something to do even when nothing comes, and how many events it waits for before: all, when what comes
+// can wait until then. Answers that come whole can, because the kernel stamps them; a connection that is being made cannot, nor one
+// that has more to send or to receive, nor an arrival that waits for a connection to become free.
+func (l *Loop) until(more bool) (t time.Duration, events int) {
 	if more {
-		return l.now, false
+		return l.now, 1
 	}
 	due, ok := l.src.Due()
-	if g := l.gather(); ok && g > 0 && due < l.now+g && l.attended == 0 && l.waiting == 0 {
-		return max(due, l.now+g), true
-	}
 	t = min(l.now+nap, l.o.Drain)
-	if ok {
-		t = min(t, due)
-	}
 	if x := l.oldest.next; x != &l.oldest {
 		t = min(t, x.ready+l.o.Timeout)
 	}
-	return t, false
+	switch {
+	case l.attended > 0 || l.waiting > 0:
+	case ok:
+		if g := l.gather(); g > 0 && due < l.now+g {
+			return max(due, l.now+g), all
+		}
+	case l.answers.often() && l.o.Gather > 0:
+		if n := min(l.flying/batchOf, burst); n > 1 {
+			return min(t, l.now+min(l.o.Gather, 2*time.Duration(n)*l.answers.gap)), n
+		}
+	}
+	if ok {
+		t = min(t, due)
+	}
+	return t, 1
 }
 
 // A loop that wakes up for a single arrival spends several times what a request costs: on the timer, the switch, and the interrupt
 // that wakes the server's core. Above lowRate arrivals a second a loop may therefore gather them, for longer as the rate rises.
+// In closed loop it waits for the answers of one in batchOf of its users, so that the server always has the others to work on.
 // What that makes late is late in the results too: it is send lag, and part of the response time.
 const (
 	lowRate   = 10_000
 	highRate  = 30_000
-	gapWeight = 1024 // arrivals that the gap between them is averaged over
+	batchOf   = 8
+	gapWeight = 1024 // events that the gap between them is averaged over
 )
+
+// A pulse knows how often something happens.
+type pulse struct {
+	last time.Duration
+	gap  time.Duration // a moving average
+	n    time.Duration // what it is of, up to gapWeight
+}
+
+func (p *pulse) beat(at time.Duration) {
+	p.n = min(p.n+1, gapWeight)
+	p.gap += (at - p.last - p.gap) / p.n
+	p.last = at
+}
+
+// often is more often than lowRate a second.
+func (p *pulse) often() bool { return p.gap > 0 && p.gap < time.Second/lowRate }
 
 // gather is how long the loop sleeps at least.
 func (l *Loop) gather() time.Duration {
-	if l.gap <= 0 || l.gap >= time.Second/lowRate {
+	if !l.arrivals.often() {
 		return 0
 	}
-	rate := float64(time.Second) / float64(l.gap)
+	rate := float64(time.Second) / float64(l.arrivals.gap)
 	return time.Duration(min(1, (rate-lowRate)/(highRate-lowRate)) * float64(l.o.Gather))
 }
 

@@ -25,28 +25,60 @@ func TestALoopGathersOnlyWhatCanWait(t *testing.T) {
 		gather time.Duration
 		spoil  func(*Loop)
 		until  time.Duration
-		deaf   bool
+		events int
 	}{
 		"10 000/s":                    {rate: 10_000, gather: time.Millisecond, until: due},
-		"20 000/s":                    {rate: 20_000, gather: time.Millisecond, until: now + 500*time.Microsecond, deaf: true},
-		"30 000/s":                    {rate: 30_000, gather: time.Millisecond, until: now + time.Millisecond, deaf: true},
-		"100 000/s":                   {rate: 100_000, gather: time.Millisecond, until: now + time.Millisecond, deaf: true},
+		"20 000/s":                    {rate: 20_000, gather: time.Millisecond, until: now + 500*time.Microsecond, events: all},
+		"30 000/s":                    {rate: 30_000, gather: time.Millisecond, until: now + time.Millisecond, events: all},
+		"100 000/s":                   {rate: 100_000, gather: time.Millisecond, until: now + time.Millisecond, events: all},
 		"told not to":                 {rate: 100_000, until: due},
 		"a connection is being made":  {rate: 100_000, gather: time.Millisecond, until: due, spoil: func(l *Loop) { l.attend(&conn{}, true) }},
 		"one waits for a connection":  {rate: 100_000, gather: time.Millisecond, until: due, spoil: func(l *Loop) { l.waiting = 1 }},
 		"nothing is due for a while":  {rate: 100_000, gather: 5 * time.Microsecond, until: due},
 		"more is due than was looked": {rate: 100_000, gather: time.Millisecond, until: now, spoil: func(l *Loop) { l.src = next(now - 1) }},
 	} {
-		l := &Loop{o: Options{Gather: c.gather, Drain: time.Hour, Timeout: time.Second}, src: next(due), now: now, gap: time.Duration(float64(time.Second) / c.rate)}
+		l := &Loop{o: Options{Gather: c.gather, Drain: time.Hour, Timeout: time.Second}, src: next(due), now: now, arrivals: pulse{gap: time.Duration(float64(time.Second) / c.rate)}}
 		l.oldest.next, l.oldest.prev = &l.oldest, &l.oldest
 		more := false
 		if c.spoil != nil {
 			c.spoil(l)
 			more = l.src != next(due)
 		}
-		until, deaf := l.until(more)
-		if d := until - c.until; d < -time.Microsecond || d > time.Microsecond || deaf != c.deaf {
-			t.Errorf("%s: until %v, deaf %v; want %v, %v", name, until-now, deaf, c.until-now, c.deaf)
+		until, events := l.until(more)
+		if d := until - c.until; d < -time.Microsecond || d > time.Microsecond || events != max(c.events, 1) {
+			t.Errorf("%s: until %v, events %v; want %v, %v", name, until-now, events, c.until-now, max(c.events, 1))
+		}
+	}
+}
+
+// thinking is a source that has nothing until an answer comes.
+type thinking struct{ next }
+
+func (thinking) Due() (time.Duration, bool) { return 0, false }
+
+func TestAClosedLoopWaitsForSeveralAnswersWhileTheServerHasWork(t *testing.T) {
+	const now = time.Second
+	for name, c := range map[string]struct {
+		users  int
+		rate   float64
+		gather time.Duration
+		until  time.Duration
+		events int
+	}{
+		"64 users":            {users: 64, rate: 100_000, gather: time.Millisecond, until: now + 160*time.Microsecond, events: 8},
+		"no longer than told": {users: 64, rate: 20_000, gather: 100 * time.Microsecond, until: now + 100*time.Microsecond, events: 8},
+		"many users":          {users: 1000, rate: 100_000, gather: time.Millisecond, until: now + 320*time.Microsecond, events: burst},
+		"few users":           {users: 15, rate: 100_000, gather: time.Millisecond, until: now + nap, events: 1},
+		"a slow server":       {users: 64, rate: 10_000, gather: time.Millisecond, until: now + nap, events: 1},
+		"told not to":         {users: 64, rate: 100_000, until: now + nap, events: 1},
+	} {
+		l := &Loop{
+			o: Options{Gather: c.gather, Drain: time.Hour, Timeout: time.Second}, src: thinking{}, now: now, flying: c.users,
+			answers: pulse{gap: time.Duration(float64(time.Second) / c.rate)},
+		}
+		l.oldest.next, l.oldest.prev = &l.oldest, &l.oldest
+		if until, events := l.until(false); until != c.until || events != c.events {
+			t.Errorf("%s: until %v or %d events; want %v, %d", name, until-now, events, c.until-now, c.events)
 		}
 	}
 }

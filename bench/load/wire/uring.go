@@ -330,17 +330,13 @@ func (u *uring) close(c *conn, abrupt bool) {
 	_, _, _ = syscall.RawSyscall(unix.SYS_CLOSE, uintptr(c.fd), 0, 0)
 }
 
-func (u *uring) wait(until time.Duration, deaf bool) {
-	enough := uint32(1)
-	switch {
-	case deaf:
+func (u *uring) wait(until time.Duration, events int) {
+	if events == all {
 		u.enter(0, 0, 0)
 		sleep(u.l.o.Zero + until)
-		enough = 0
-	case *u.cqHead != atomic.LoadUint32(u.cqTail):
-		enough = 0
+		events = 0
 	}
-	u.enter(enough, enterGetEvents, max(until-(clock.Now()-u.l.o.Zero), 0))
+	u.enter(uint32(events), enterGetEvents, max(until-(clock.Now()-u.l.o.Zero), 0))
 	head, tail := *u.cqHead, atomic.LoadUint32(u.cqTail)
 	if head == tail {
 		return
