@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -20,6 +21,7 @@ func forward(t *testing.T, in Instance) (addr string) {
 		t.Fatal(err)
 	}
 	network, address := in.Dial()
+	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -33,11 +35,12 @@ func forward(t *testing.T, in Instance) (addr string) {
 				continue
 			}
 			both := func() { _ = client.Close(); _ = server.Close() }
+			context.AfterFunc(ctx, both)
 			wg.Go(func() { _, _ = io.Copy(server, client); both() })
 			wg.Go(func() { _, _ = io.Copy(client, server); both() })
 		}
 	})
-	t.Cleanup(func() { _ = ln.Close(); wg.Wait() })
+	t.Cleanup(func() { cancel(); _ = ln.Close(); wg.Wait() })
 	return ln.Addr().String()
 }
 
@@ -47,7 +50,7 @@ func TestAttachedServersAreAskedButNeverTouched(t *testing.T) {
 		ctx := t.Context()
 		own := mustStart(t, k, options(t))
 		addr := forward(t, own)
-		in, err := k.Attach(ctx, own.URLVia(addr))
+		in, err := k.Attach(ctx, own.URLVia(addr, ""))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +89,7 @@ func TestAttachedServersAreAskedButNeverTouched(t *testing.T) {
 
 func TestAttachSaysInOneLineWhatIsWrong(t *testing.T) {
 	pg := mustStart(t, postgres{}, options(t))
-	via, err := url.Parse(pg.URLVia(forward(t, pg)))
+	via, err := url.Parse(pg.URLVia(forward(t, pg), ""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ const (
 	pgUser = "shakedown" // the superuser of own servers
 	pgDB   = "shakedown"
 	pgPort = "5432" // only a part of the socket's name: own servers listen on no port
+
+	pgHarness = "shakedown-harness" // the application_name of connections that are no part of a trial begins so
 )
 
 var pgVersion = regexp.MustCompile(`\(PostgreSQL\) ([0-9]+(?:\.[0-9]+|devel|beta[0-9]+|rc[0-9]+)?)`)
@@ -34,7 +37,9 @@ var pgDefaults = map[string]string{
 	"dynamic_shared_memory_type": "mmap",
 	"timezone":                   "UTC",
 	"log_timezone":               "UTC",
-	"log_line_prefix":            "%m [%p] ",
+	// How long a standby waits before it dials its primary again; of the 5 s that PostgreSQL waits, a trial has few.
+	"wal_retrieve_retry_interval": "500ms",
+	"log_line_prefix":             "%m [%p] ",
 }
 
 // pgReserved are the settings that decide where the server is and how it is kept.
@@ -67,6 +72,16 @@ func (k postgres) CheckSettings(settings map[string]string) error {
 
 // Start copies the template, which it makes first if need be, and starts a server on the copy.
 func (k postgres) Start(ctx context.Context, o StartOptions) (Instance, error) {
+	s, err := k.start(ctx, o, func(string) error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// start lets prepare change the copied data directory before the server starts on it.
+func (k postgres) start(ctx context.Context, o StartOptions, prepare func(data string) error) (*pgServer, error) {
+	o.Name = cmp.Or(o.Name, k.Name())
 	if err := k.CheckSettings(o.Settings); err != nil {
 		return nil, &SettingError{err}
 	}
@@ -79,15 +94,18 @@ func (k postgres) Start(ctx context.Context, o StartOptions) (Instance, error) {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
 	defer template.release()
-	dir, err := newDir(o.Run, k.Name())
+	dir, err := newDir(o.Run, o.Name)
 	if err != nil {
 		return nil, err
 	}
 	data := filepath.Join(dir, "data")
 	if err := copyTree(template.data(), data); err != nil {
-		return nil, fmt.Errorf("postgres: copying the template: %w", err)
+		return nil, fmt.Errorf("%s: copying the template: %w", o.Name, err)
 	}
-	s, err := newServer(ownURL(dir, template.password))
+	if err := prepare(data); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Name, err)
+	}
+	s, err := newServer(o.Name, ownURL(dir, template.password))
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +115,7 @@ func (k postgres) Start(ctx context.Context, o StartOptions) (Instance, error) {
 		healthy: s.Healthy, words: pgWords, refuses: pgRefuses,
 		prepare: func(context.Context) error { return removeStalePid(data) },
 		spec: proc.Spec{
-			Name: k.Name(), Path: program.Path, Args: pgArgs(dir, data, o.Settings), Dir: data, Credential: credential(),
+			Name: o.Name, Path: program.Path, Args: pgArgs(dir, data, o.Settings), Dir: data, Credential: credential(),
 			Env: pgEnv(os.Environ()), Log: filepath.Join(o.LogDir, filepath.Base(dir)+".log"),
 		},
 	}

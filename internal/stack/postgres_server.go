@@ -19,10 +19,10 @@ import (
 // pgServer is a running PostgreSQL. It keeps one connection for its own questions: when the clients have taken every slot,
 // the server is busy, not unhealthy.
 type pgServer struct {
-	version, source, url string
-	config               *pgx.ConnConfig
-	settings             map[string]string
-	own                  *own // nil when attached
+	name, version, source, url string
+	config                     *pgx.ConnConfig
+	settings                   map[string]string
+	own                        *own // nil when attached
 
 	asking chan struct{} // holds one token; whoever has it may use conn
 	conn   *pgx.Conn     // nil until asked, and after an error
@@ -40,21 +40,21 @@ func ownURL(dir, password string) string {
 	return u.String()
 }
 
-func newServer(address string) (*pgServer, error) {
+func newServer(name, address string) (*pgServer, error) {
 	config, err := parsePostgres(address)
 	if err != nil {
 		return nil, err
 	}
 	config.Fallbacks = nil // one address, one answer
-	config.RuntimeParams["application_name"] = "shakedown-harness"
-	s := &pgServer{url: address, config: config, asking: make(chan struct{}, 1)}
+	config.RuntimeParams["application_name"] = pgHarness
+	s := &pgServer{name: name, url: address, config: config, asking: make(chan struct{}, 1)}
 	s.asking <- struct{}{}
 	return s, nil
 }
 
 // Attach connects to the PostgreSQL at the address: postgres://user:password@host:port/database.
 func (postgres) Attach(ctx context.Context, address string) (Instance, error) {
-	s, err := newServer(address)
+	s, err := newServer("postgres", address)
 	if err != nil {
 		return nil, fmt.Errorf("--postgres-url: %w", err)
 	}
@@ -130,8 +130,11 @@ func (s *pgServer) close(ctx context.Context) error {
 	return nil
 }
 
-// Name is "postgres".
-func (*pgServer) Name() string { return "postgres" }
+// Name is the server's name.
+func (s *pgServer) Name() string { return s.name }
+
+// Kind is "postgres".
+func (*pgServer) Kind() string { return postgres{}.Name() }
 
 // Version is the server's version.
 func (s *pgServer) Version() string { return s.version }
@@ -154,8 +157,9 @@ func (s *pgServer) Dial() (network, address string) {
 	return "tcp", net.JoinHostPort(s.config.Host, port)
 }
 
-// URLVia is URL with the proxy's address in place of the server's. The user's other parameters stay.
-func (s *pgServer) URLVia(addr string) string {
+// URLVia is URL with the proxy's address in place of the server's, and the client's name as its application_name unless the user
+// gave one. The user's other parameters stay.
+func (s *pgServer) URLVia(addr, client string) string {
 	u, err := url.Parse(s.url)
 	if err != nil {
 		return s.url // cannot be: pgx has parsed it
@@ -163,6 +167,9 @@ func (s *pgServer) URLVia(addr string) string {
 	q := u.Query()
 	q.Del("host")
 	q.Del("port")
+	if client != "" && !q.Has("application_name") {
+		q.Set("application_name", client)
+	}
 	u.Host, u.RawQuery = addr, q.Encode()
 	return u.String()
 }
@@ -171,7 +178,7 @@ func (s *pgServer) URLVia(addr string) string {
 func (s *pgServer) Healthy(ctx context.Context) error {
 	var one int
 	if err := s.ask(ctx, func(c *pgx.Conn) error { return c.QueryRow(ctx, "SELECT 1").Scan(&one) }); err != nil {
-		return fmt.Errorf("postgres does not answer: %w", s.plain(err))
+		return fmt.Errorf("%s does not answer: %w", s.name, s.plain(err))
 	}
 	return nil
 }
@@ -179,7 +186,7 @@ func (s *pgServer) Healthy(ctx context.Context) error {
 // Process is the server's process.
 func (s *pgServer) Process() chaos.Process {
 	if s.own == nil {
-		return foreign("postgres")
+		return foreign(s.name)
 	}
 	return s.own
 }

@@ -116,8 +116,10 @@ func (t *template) make(ctx context.Context, k *proc.Keeper, program Program) (e
 		return err
 	}
 	data := filepath.Join(dir, "data")
-	if err := runTool(ctx, k, dir, filepath.Join(filepath.Dir(program.Path), "initdb"), nil,
-		append([]string{"--pgdata=" + data, "--pwfile=" + password}, initdbArgs...)...); err != nil {
+	if err := runTool(ctx, k, tool{
+		dir: dir, path: filepath.Join(filepath.Dir(program.Path), "initdb"),
+		args: append([]string{"--pgdata=" + data, "--pwfile=" + password}, initdbArgs...),
+	}); err != nil {
 		return err
 	}
 	if err := createDatabase(ctx, k, dir, data, program); err != nil {
@@ -140,15 +142,25 @@ func createDatabase(ctx context.Context, k *proc.Keeper, dir, data string, progr
 		return err
 	}
 	defer func() { _ = in.Close() }()
-	return errors.Join(runTool(ctx, k, dir, program.Path, in, "--single", "-D", data, "-c", "fsync=off", "template1"), os.Remove(script))
+	return errors.Join(runTool(ctx, k, tool{
+		dir: dir, path: program.Path, stdin: in, args: []string{"--single", "-D", data, "-c", "fsync=off", "template1"},
+	}), os.Remove(script))
 }
 
-// runTool runs one of PostgreSQL's programs to its end, as the engines' user.
-func runTool(ctx context.Context, k *proc.Keeper, dir, path string, stdin *os.File, args ...string) error {
-	name := filepath.Base(path)
-	log := filepath.Join(dir, name+".log")
+// A tool is one of PostgreSQL's programs that runs to an end.
+type tool struct {
+	dir, path string
+	args, env []string // env in addition to the harness's own
+	stdin     *os.File
+}
+
+// runTool runs it as the engines' user.
+func runTool(ctx context.Context, k *proc.Keeper, t tool) error {
+	name := filepath.Base(t.path)
+	log := filepath.Join(t.dir, name+".log")
 	p, err := k.Start(ctx, proc.Spec{
-		Name: name, Path: path, Args: args, Dir: dir, Credential: credential(), Env: pgEnv(os.Environ()), Stdin: stdin, Log: log,
+		Name: name, Path: t.path, Args: t.args, Dir: t.dir, Credential: credential(), Env: append(pgEnv(os.Environ()), t.env...),
+		Stdin: t.stdin, Log: log,
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,12 +34,14 @@ var redisDefaults = map[string]string{
 	"loglevel":    "notice",
 	"maxclients":  "10000",
 	"tcp-backlog": "511",
+	// How long a primary waits for more replicas to come before it sends its data; the 5 s of Redis 7 are for large clusters.
+	"repl-diskless-sync-delay": "0",
 }
 
 // redisReserved are the settings that decide where the server is and how it is kept.
 var redisReserved = []string{
 	"port", "bind", "unixsocket", "unixsocketperm", "dir", "daemonize", "logfile", "pidfile", "supervised", "include", "loadmodule",
-	"requirepass", "aclfile", "user",
+	"requirepass", "aclfile", "user", "replicaof", "slaveof", "replica-announce-ip",
 }
 
 // Name is "redis".
@@ -64,6 +67,16 @@ func (k redisKind) CheckSettings(settings map[string]string) error {
 
 // Start starts a Redis server in the run's directory.
 func (k redisKind) Start(ctx context.Context, o StartOptions) (Instance, error) {
+	r, err := k.start(ctx, o, "")
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// start starts a server that follows the primary at the address, or none when it is empty.
+func (k redisKind) start(ctx context.Context, o StartOptions, primary string) (*redisServer, error) {
+	o.Name = cmp.Or(o.Name, k.Name())
 	if err := k.CheckSettings(o.Settings); err != nil {
 		return nil, &SettingError{err}
 	}
@@ -71,23 +84,25 @@ func (k redisKind) Start(ctx context.Context, o StartOptions) (Instance, error) 
 	if err != nil {
 		return nil, err
 	}
-	dir, err := newDir(o.Run, k.Name())
+	dir, err := newDir(o.Run, o.Name)
 	if err != nil {
 		return nil, err
 	}
 	socket := filepath.Join(dir, "redis.sock")
-	config := filepath.Join(dir, "redis.conf")
-	if err := os.WriteFile(config, []byte(redisConfig(dir, socket, o.Settings)), 0o644); err != nil {
-		return nil, fmt.Errorf("writing the configuration of redis: %w", err)
+	r := &redisServer{
+		name: o.Name, version: program.Version, source: program.Path, settings: maps.Clone(o.Settings), network: "unix", address: socket,
+		config: filepath.Join(dir, "redis.conf"),
 	}
-	r := &redisServer{version: program.Version, source: program.Path, settings: maps.Clone(o.Settings), network: "unix", address: socket}
+	if err := r.configure(primary); err != nil {
+		return nil, err
+	}
 	r.url = (&url.URL{Scheme: "unix", Path: socket}).String()
 	r.options = &redis.Options{Network: "unix", Addr: socket}
 	r.client = newClient(r.options)
 	r.own = &own{
 		keeper: o.Keeper, dir: dir, sig: syscall.SIGTERM, healthy: r.Healthy, words: redisWords, refuses: redisRefuses,
 		spec: proc.Spec{
-			Name: k.Name(), Path: program.Path, Args: []string{config}, Dir: dir, Credential: credential(),
+			Name: o.Name, Path: program.Path, Args: []string{r.config}, Dir: dir, Credential: credential(),
 			Log: filepath.Join(o.LogDir, filepath.Base(dir)+".log"),
 		},
 	}
@@ -97,9 +112,11 @@ func (k redisKind) Start(ctx context.Context, o StartOptions) (Instance, error) 
 	return r, nil
 }
 
-// redisConfig is a redis.conf: one setting a line, values as Redis writes them, so that one with several words is several arguments.
-func redisConfig(dir, socket string, settings map[string]string) string {
+// configure writes the redis.conf that the next start reads: one setting a line, values as Redis writes them, so that one with
+// several words is several arguments. The address of a primary makes the server its replica.
+func (r *redisServer) configure(primary string) error {
 	var b strings.Builder
+	dir, settings := filepath.Dir(r.config), r.settings
 	names, values := merged(redisDefaults, settings)
 	for _, name := range names {
 		value := values[name]
@@ -108,8 +125,20 @@ func redisConfig(dir, socket string, settings map[string]string) string {
 		}
 		fmt.Fprintf(&b, "%s %s\n", name, value)
 	}
-	fmt.Fprintf(&b, "port 0\nunixsocket %q\nunixsocketperm 777\ndir %q\ndaemonize no\nlogfile \"\"\n", socket, dir)
-	return b.String()
+	fmt.Fprintf(&b, "port 0\nunixsocket %q\nunixsocketperm 777\ndir %q\ndaemonize no\nlogfile \"\"\n", r.address, dir)
+	// It listens on no port that a primary could announce it by.
+	fmt.Fprintf(&b, "replica-announce-ip %s\n", r.name)
+	if primary != "" {
+		host, port, err := net.SplitHostPort(primary)
+		if err != nil {
+			return fmt.Errorf("the address of the primary of %s: %w", r.name, err)
+		}
+		fmt.Fprintf(&b, "replicaof %s %s\n", host, port)
+	}
+	if err := os.WriteFile(r.config, []byte(b.String()), 0o644); err != nil {
+		return fmt.Errorf("writing the configuration of %s: %w", r.name, err)
+	}
+	return nil
 }
 
 const redisConfigError = "FATAL CONFIG FILE ERROR"
@@ -143,7 +172,7 @@ func (k redisKind) Attach(ctx context.Context, address string) (Instance, error)
 	if err != nil {
 		return nil, fmt.Errorf("--redis-url: %w", withoutURL(err))
 	}
-	r := &redisServer{source: withoutPassword(address), url: address, options: options, network: options.Network, address: options.Addr}
+	r := &redisServer{name: k.Name(), source: withoutPassword(address), url: address, options: options, network: options.Network, address: options.Addr}
 	r.client = newClient(options)
 	info, err := r.info(ctx)
 	if err != nil {
@@ -176,18 +205,22 @@ func (r *redisServer) reach(ctx context.Context) error {
 
 // redisServer is a running Redis.
 type redisServer struct {
-	version, source, url string
-	network, address     string
-	settings             map[string]string
-	options              *redis.Options
-	client               *redis.Client
-	own                  *own // nil when attached
+	name, version, source, url string
+	network, address           string
+	settings                   map[string]string
+	options                    *redis.Options
+	client                     *redis.Client
+	config                     string // the path of its redis.conf
+	own                        *own   // nil when attached
 }
 
 var _ Instance = (*redisServer)(nil)
 
-// Name is "redis".
-func (*redisServer) Name() string { return "redis" }
+// Name is the server's name.
+func (r *redisServer) Name() string { return r.name }
+
+// Kind is "redis".
+func (*redisServer) Kind() string { return redisKind{}.Name() }
 
 // Version is the server's version.
 func (r *redisServer) Version() string { return r.version }
@@ -204,8 +237,8 @@ func (r *redisServer) URL() string { return r.url }
 // Dial is where the server listens.
 func (r *redisServer) Dial() (network, address string) { return r.network, r.address }
 
-// URLVia is URL with the proxy's address in place of the server's.
-func (r *redisServer) URLVia(addr string) string {
+// URLVia is URL with the proxy's address in place of the server's. To name its connections would cost the client a command on each.
+func (r *redisServer) URLVia(addr, _ string) string {
 	u := url.URL{Scheme: "redis", Host: addr, Path: fmt.Sprintf("/%d", r.options.DB)}
 	if r.options.TLSConfig != nil {
 		u.Scheme = "rediss"
@@ -223,7 +256,7 @@ func (r *redisServer) Healthy(ctx context.Context) error {
 		err = r.client.Ping(ctx).Err()
 	}
 	if err != nil {
-		return fmt.Errorf("redis does not answer: %w", err)
+		return fmt.Errorf("%s does not answer: %w", r.name, err)
 	}
 	return nil
 }
@@ -231,7 +264,7 @@ func (r *redisServer) Healthy(ctx context.Context) error {
 // Process is the server's process.
 func (r *redisServer) Process() chaos.Process {
 	if r.own == nil {
-		return foreign("redis")
+		return foreign(r.name)
 	}
 	return r.own
 }
@@ -244,10 +277,13 @@ func (r *redisServer) Crashed() error {
 	return r.own.crashed()
 }
 
-// Reset empties the run's own server; an attached one is left as it is.
+// Reset empties the run's own server; an attached one is left as it is, and a replica to its primary.
 func (r *redisServer) Reset(ctx context.Context) error {
 	if r.own == nil {
 		return nil
+	}
+	if info, err := r.info(ctx); err != nil || info["role"] == "slave" {
+		return err
 	}
 	if err := r.client.FlushAll(ctx).Err(); err != nil {
 		return fmt.Errorf("emptying redis: %w", err)

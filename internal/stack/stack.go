@@ -57,6 +57,8 @@ type StartOptions struct {
 	Run *workdir.Run
 	// LogDir keeps the server's log, <name>.log, after the run.
 	LogDir string
+	// Name of the server; empty means the kind's. A replica needs one.
+	Name string
 	// Settings of the server's own configuration; they win over this package's defaults.
 	Settings map[string]string
 	_        struct{}
@@ -64,15 +66,18 @@ type StartOptions struct {
 
 // Instance is one running server. Its methods may be called from many goroutines.
 type Instance interface {
-	// Name is the kind's name, Version the server's, Source the program's path or the address without its password.
+	// Name is the server's name, "postgres" or "postgres-replica-0"; Kind is its kind's, Version is the server's, and Source
+	// the program's path or the address without its password.
 	Name() string
+	Kind() string
 	Version() string
 	Source() string
 	// Settings are those that were asked for.
 	Settings() map[string]string
-	// URL leads straight to the server; clients that go through a proxy listening on addr ("127.0.0.1:4711") use URLVia.
+	// URL leads straight to the server; the named client that goes through a proxy listening on addr ("127.0.0.1:4711") uses
+	// URLVia. PostgreSQL knows its connections by the client's name; empty means none.
 	URL() string
-	URLVia(addr string) string
+	URLVia(addr, client string) string
 	// Dial is where the proxy finds the server: "unix" and a path, or "tcp" and host:port.
 	Dial() (network, address string)
 	// Healthy asks the server a real question and says why it could not answer.
@@ -81,7 +86,8 @@ type Instance interface {
 	Process() chaos.Process
 	// Crashed is nil unless the server is the run's own and ended without being asked to; it has the server's last words.
 	Crashed() error
-	// Reset puts back what a trial may have left in the server: Redis is emptied if it is the run's own.
+	// Reset puts back what a trial may have left in the server: Redis is emptied if it is the run's own. A replica is left as
+	// its primary makes it.
 	Reset(ctx context.Context) error
 	// Stop ends the run's own server, and lets go of an attached one.
 	Stop(ctx context.Context) error
