@@ -39,6 +39,9 @@ type Experiment struct {
 type EngineSpec struct {
 	Name     string            `json:"name"` // "postgres", "redis"
 	Settings map[string]string `json:"settings,omitempty"`
+	// Replicas is how many servers follow this one: "postgres-replica-0" and so on. What they receive runs through links of its
+	// own, "postgres-replica-0→postgres". A level's replaces the experiment's unless it is 0.
+	Replicas int `json:"replicas,omitempty"`
 }
 
 // Backend is a role of the pattern that runs behind the service. Services reach it through the proxy under

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -204,6 +205,7 @@ func (e Experiment) EnginesAt(l Level) []EngineSpec {
 					engines[i].Settings = map[string]string{}
 				}
 				maps.Copy(engines[i].Settings, over.Settings)
+				engines[i].Replicas = cmp.Or(over.Replicas, base.Replicas)
 			}
 		}
 	}

@@ -64,6 +64,13 @@ func (e Experiment) Validate() error {
 		}
 	}
 	errs = append(errs, e.validateLevels()...)
+	for _, l := range e.LevelList() {
+		for _, engine := range e.EnginesAt(l) {
+			if engine.Replicas < 0 || engine.Replicas > 8 {
+				fail("engines[%s].replicas: must be 0 to 8, got %d", engine.Name, engine.Replicas)
+			}
+		}
+	}
 	for i, c := range e.Checks {
 		if err := c.validate(); err != nil {
 			fail("checks[%d]: %w", i, err)

@@ -42,6 +42,16 @@ func preflight(ctx context.Context, o Options) (map[string]engineSource, error) 
 			return sources, &EnvironmentError{err}
 		}
 		sources[spec.Name] = source
+		for _, level := range o.Experiment.LevelList() {
+			for _, at := range o.Experiment.EnginesAt(level) {
+				if at.Name != spec.Name {
+					continue
+				}
+				if err := checkReplicas(at, source); err != nil {
+					return sources, &InputError{fmt.Errorf("%s: %w", o.Experiment.Name, err)}
+				}
+			}
+		}
 	}
 	return sources, checkFaults(o.Experiment, sources)
 }
@@ -103,7 +113,7 @@ func (t *trial) lookAtMemory() {
 			continue
 		}
 		if found, err := families(m.Memory(ctx)); err == nil {
-			t.scraper.keep(at, nil, found)
+			t.scraper.keep(at, t.labelsOf(e), found)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"shakedown/bench"
 	"shakedown/chaos"
+	"shakedown/internal/stack"
 	"shakedown/internal/units"
 )
 
@@ -115,6 +116,52 @@ func TestPhasesFollowEachOther(t *testing.T) {
 	}
 }
 
+func TestReplicasAreProcessesWithLinksOfTheirOwn(t *testing.T) {
+	e := crowd()
+	e.Engines[0].Replicas = 1
+	level := bench.Level{Engines: []bench.EngineSpec{{Name: "postgres", Replicas: 2}}}
+	s := plannedSurface(e, level, e.Variants[0], map[string]engineSource{})
+	for name, want := range map[string]int{
+		"postgres-replica-0→postgres":           1,
+		"postgres-replica→postgres":             2,
+		"postgres→postgres-replica":             2, // once a replica has become the primary
+		"postgres-replica-0→postgres-replica-1": 1,
+		"service→postgres":                      2,
+		"service→postgres-replica":              4,
+		"service-1→postgres-replica-1":          1,
+		"postgres→redis":                        0,
+	} {
+		if got := len(s.Links(name)); got != want {
+			t.Errorf("%q finds %d links, want %d", name, got, want)
+		}
+	}
+	for name, want := range map[string]int{"postgres": 1, "postgres-replica": 2, "postgres-replica-1": 1, "redis-replica": 0} {
+		if got := len(s.Processes(name)); got != want {
+			t.Errorf("%q finds %d processes, want %d", name, got, want)
+		}
+	}
+	if got := len(plannedSurface(e, bench.Level{}, e.Variants[0], map[string]engineSource{}).Processes("postgres-replica")); got != 1 {
+		t.Errorf("a level that says nothing of replicas has %d, want the experiment's 1", got)
+	}
+	for _, tc := range []struct {
+		replicas int
+		given    stack.Instance
+		want     string
+	}{{0, foreignEngine{}, ""}, {1, nil, ""}, {1, foreignEngine{}, "--postgres-url"}} {
+		kind, err := stack.Lookup("postgres")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = checkReplicas(bench.EngineSpec{Name: "postgres", Replicas: tc.replicas}, engineSource{kind: kind, given: tc.given})
+		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%d replicas: %v, want %q", tc.replicas, err, tc.want)
+		}
+	}
+}
+
+// foreignEngine stands for a server that the user gave.
+type foreignEngine struct{ stack.Instance }
+
 // crowd has two instances of the service, two of one backend and one of another, and two engines.
 func crowd() bench.Experiment {
 	return bench.Experiment{
@@ -126,7 +173,7 @@ func crowd() bench.Experiment {
 
 func TestFaultsFindLinksByInstanceAndByRole(t *testing.T) {
 	e := crowd()
-	s := plannedSurface(e, e.Variants[0], map[string]engineSource{})
+	s := plannedSurface(e, bench.Level{}, e.Variants[0], map[string]engineSource{})
 	for name, want := range map[string]int{
 		"service-0→redis":          1,
 		"service-1->redis":         1,
@@ -156,7 +203,7 @@ func TestFaultsFindLinksByInstanceAndByRole(t *testing.T) {
 
 func TestFaultsFindProcessesByNameAndByRole(t *testing.T) {
 	e := crowd()
-	s := plannedSurface(e, e.Variants[0], map[string]engineSource{})
+	s := plannedSurface(e, bench.Level{}, e.Variants[0], map[string]engineSource{})
 	for name, want := range map[string]int{
 		"redis": 1, "postgres": 1, "service": 2, "service-1": 1, "service-2": 0, "stock-keeper": 2, "billing": 1, "billing-0": 1, "proxy": 0,
 	} {

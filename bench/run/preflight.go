@@ -6,6 +6,7 @@ import (
 	"shakedown/bench"
 	"shakedown/chaos"
 	"shakedown/internal/needs"
+	"shakedown/internal/stack"
 )
 
 // checkFaults makes sure, before anything starts, that every fault of the experiment has something to act on, and that this
@@ -16,7 +17,7 @@ func checkFaults(e bench.Experiment, sources map[string]engineSource) error {
 			if !level.Runs(v.Name) {
 				continue
 			}
-			s := plannedSurface(e, v, sources)
+			s := plannedSurface(e, level, v, sources)
 			for _, p := range e.PhasesAt(level) {
 				if err := checkEach(p.Faults, s); err != nil {
 					return fmt.Errorf("%s, phase %s: %w", e.Name, p.Name, err)
@@ -50,14 +51,14 @@ func networkAt(e bench.Experiment, level bench.Level) chaos.Faults {
 }
 
 // plannedSurface has the names of all that a trial will have, and nothing behind them.
-func plannedSurface(e bench.Experiment, v bench.Variant, sources map[string]engineSource) *surface {
+func plannedSurface(e bench.Experiment, level bench.Level, v bench.Variant, sources map[string]engineSource) *surface {
 	s := &surface{}
-	for _, engine := range e.Engines {
-		if sources[engine.Name].given == nil {
-			s.processes = append(s.processes, namedProcess{engine.Name, plannedProcess{name: engine.Name}})
+	for _, spec := range e.EnginesAt(level) {
+		if sources[spec.Name].given == nil {
+			s.planEngine(spec)
 		}
 	}
-	behind := engineNames(e)
+	behind := engineNames(e, level)
 	for _, b := range e.Backends {
 		s.plan(b.Role, max(b.Instances, 1), behind)
 	}
@@ -68,6 +69,22 @@ func plannedSurface(e bench.Experiment, v bench.Variant, sources map[string]engi
 	return s
 }
 
+// planEngine plans a server and its replicas, and the links by which each reaches each other.
+func (s *surface) planEngine(spec bench.EngineSpec) {
+	members := []string{spec.Name}
+	for n := range spec.Replicas {
+		members = append(members, stack.ReplicaName(spec.Name, n))
+	}
+	for _, name := range members {
+		s.processes = append(s.processes, namedProcess{roleOf(name), plannedProcess{name: name}})
+		for _, to := range members {
+			if to != name {
+				s.links = append(s.links, plannedLink{name: linkName(name, to)})
+			}
+		}
+	}
+}
+
 func (s *surface) plan(role string, n int, behind []string) {
 	for i := range n {
 		name := bench.InstanceName(role, i)
@@ -76,14 +93,6 @@ func (s *surface) plan(role string, n int, behind []string) {
 			s.links = append(s.links, plannedLink{name: linkName(name, to)})
 		}
 	}
-}
-
-func engineNames(e bench.Experiment) []string {
-	var names []string
-	for _, spec := range e.Engines {
-		names = append(names, spec.Name)
-	}
-	return names
 }
 
 // backendNames are the names under which services reach a backend: that of its role, or of each instance of several.

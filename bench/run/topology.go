@@ -24,6 +24,7 @@ const seedTimeout = 2 * time.Minute
 // topology is what runs in one trial: engines, links through the proxy, and the processes of the pattern.
 type topology struct {
 	engines  []stack.Instance
+	groups   []*stack.Group // of the engines that have replicas
 	links    []*api.Link
 	backends []*instance
 	services []*instance
@@ -64,6 +65,11 @@ func (t *trial) startEngines(ctx context.Context) error {
 			return cannotStart(ctx, fmt.Errorf("start %s: %w", spec.Name, err))
 		}
 		t.engines = append(t.engines, e)
+		if spec.Replicas > 0 {
+			if err := t.startReplicas(ctx, spec, e); err != nil {
+				return cannotStart(ctx, fmt.Errorf("start the replicas of %s: %w", spec.Name, err))
+			}
+		}
 	}
 	return nil
 }
@@ -97,6 +103,11 @@ func (t *trial) seed(ctx context.Context) error {
 	}
 	if err := t.o.Pattern.Seed(ctx, env, t.config); err != nil {
 		return fmt.Errorf("seed: %w", err)
+	}
+	for _, g := range t.groups {
+		if err := g.CatchUp(ctx); err != nil {
+			return fmt.Errorf("seed: %w", err)
+		}
 	}
 	return nil
 }
@@ -138,13 +149,19 @@ func (t *trial) died(name, how string) {
 
 // connect makes a link through the proxy for every dependency of an instance, and tells the instance their addresses.
 func (t *trial) connect(ctx context.Context, env bench.Env) error {
+	addrs := map[string]string{}
 	for _, e := range t.engines {
 		network, address := e.Dial()
 		link, err := t.link(ctx, env.Name(), e.Name(), network, address)
 		if err != nil {
 			return err
 		}
-		env.URLs[e.Name()] = e.URLVia(link.Addr())
+		addrs[e.Name()], env.URLs[e.Name()] = link.Addr(), e.URLVia(link.Addr(), env.Name())
+	}
+	for _, g := range t.groups {
+		if url := g.URLOfPrimary(addrs, env.Name()); url != "" {
+			env.URLs[g.Name()+"-primary"] = url
+		}
 	}
 	for _, b := range t.backends {
 		if env.Role != bench.ServiceRole {
@@ -224,7 +241,7 @@ func (t *trial) surface() *surface {
 		s.links = append(s.links, l)
 	}
 	for _, e := range t.engines {
-		s.processes = append(s.processes, namedProcess{role: e.Name(), Process: e.Process()})
+		s.processes = append(s.processes, namedProcess{role: roleOf(e.Name()), Process: e.Process()})
 	}
 	for _, i := range append(t.backends, t.services...) {
 		s.processes = append(s.processes, namedProcess{role: i.spec.Env.Role, Process: i})
@@ -273,6 +290,11 @@ func (t *trial) sources() []source {
 	for _, e := range t.engines {
 		sources = append(sources, source{name: e.Name(), ask: func(ctx context.Context) ([]*dto.MetricFamily, error) {
 			return families(e.Stats(ctx))
+		}, labels: t.labelsOf(e)})
+	}
+	for _, g := range t.groups {
+		sources = append(sources, source{name: g.Name(), ask: func(ctx context.Context) ([]*dto.MetricFamily, error) {
+			return families(g.Stats(ctx))
 		}})
 	}
 	return sources
