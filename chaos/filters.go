@@ -9,6 +9,8 @@ import (
 // A pair is one direction between two hosts.
 type pair struct{ from, to Host }
 
+func (p pair) back() pair { return pair{p.to, p.from} }
+
 func (p pair) String() string { return p.from.Name() + " → " + p.to.Name() }
 
 // filters is the rule that the packets of each pair meet where they arrive.
@@ -45,15 +47,16 @@ func (f filters) clear(ctx context.Context, id string) error {
 }
 
 // filtered adds the counters of all hosts up.
-func (f filters) filtered(ctx context.Context, id string) (Filtered, error) {
-	var sum Filtered
+func (f filters) filtered(ctx context.Context, id string) (sum Filtered, err error) {
 	for host := range f.byArrival() {
 		met, err := host.Filtered(ctx, id)
 		if err != nil {
 			return Filtered{}, err
 		}
-		sum.Traffic += met.Traffic
-		sum.Probes += met.Probes
+		for _, m := range met {
+			sum.Traffic += m.Traffic
+			sum.Probes += m.Probes
+		}
 	}
 	return sum, nil
 }
@@ -64,11 +67,11 @@ func (f filters) met(ctx context.Context, id string) (Evidence, error) {
 	if err != nil {
 		return Evidence{}, err
 	}
-	return Evidence{What: "packets of traffic filtered", Got: float64(met.Traffic), Unit: "packets", Seen: met.Traffic > 0}, nil
+	return Evidence{What: "packets of real traffic that were dropped", Want: 1, Got: float64(met.Traffic), Unit: "packets", Seen: met.Traffic > 0}, nil
 }
 
-// others are the pairs of hosts with each other, both ways.
-func others(hosts []Host) []pair {
+// pairsOf are the pairs of hosts with each other, both ways.
+func pairsOf(hosts []Host) []pair {
 	var all []pair
 	for _, from := range hosts {
 		for _, to := range hosts {

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -23,8 +24,8 @@ type Host interface {
 	Filter(ctx context.Context, id string, rules []PacketRule) error
 	// Unfilter removes the rules with the given id; removing absent ones is no error.
 	Unfilter(ctx context.Context, id string) error
-	// Filtered says how many packets the rules with the given id have acted on.
-	Filtered(ctx context.Context, id string) (Filtered, error)
+	// Filtered says how many packets the rules with the given id have acted on; the empty id is all rules together.
+	Filtered(ctx context.Context, id string) ([]Filtered, error)
 	// Ping sends so many datagrams to another host and says how many of them arrived there. It returns when all have, or
 	// else when the given time is over. Nothing need come back: it looks in one direction.
 	Ping(ctx context.Context, to Host, datagrams int, giveUp time.Duration) (arrived int, err error)
@@ -35,8 +36,8 @@ type Host interface {
 	Limit(ctx context.Context, id string, d Direction, bytesPerSecond int64) error
 	// Unlimit removes the limit with the given id; removing an absent one is no error.
 	Unlimit(ctx context.Context, id string) error
-	// Limited counts the packets that had to wait for the present limits since they were put in force.
-	Limited(ctx context.Context) (int64, error)
+	// Limited says which limit is in force in a direction, and how many packets have had to wait for it.
+	Limited(ctx context.Context, d Direction) (Limited, error)
 	// Pour sends so many bytes to another host and back by TCP, and says how fast that went in each direction.
 	Pour(ctx context.Context, to Host, bytes int64) (bytesPerSecond float64, err error)
 }
@@ -67,7 +68,7 @@ func (a Answer) validate() error {
 	return fmt.Errorf("answer %q is unknown; it is reject, reset, or left out for none", a)
 }
 
-// how says the answer behind a fault: " and say so by RST".
+// how says the answer behind the name of a fault.
 func (a Answer) how() string {
 	switch a {
 	case Reject:
@@ -78,10 +79,18 @@ func (a Answer) how() string {
 	return ""
 }
 
-// Filtered counts the packets that rules have acted on: those of real traffic, and those of Ping and Connect.
+// Filtered counts the packets of one host that rules have acted on where they arrived: those of real traffic, and those of Ping,
+// Connect and Pour.
 type Filtered struct {
+	From    string
 	Traffic int64
 	Probes  int64
+}
+
+// Limited is what the kernel says of a limit in force; the zero Limited is none.
+type Limited struct {
+	BytesPerSecond int64
+	Waited         int64 // packets, since the limit took this value
 }
 
 // Handshake is how an attempt to connect ended.
@@ -108,11 +117,9 @@ func hostsOf(s Surface, name string) ([]Host, error) {
 	if hosts := h.Hosts(name); len(hosts) > 0 {
 		return hosts, nil
 	}
-	names := func(Namer) (names []string) {
-		for _, host := range h.Hosts(EveryHost) {
-			names = append(names, host.Name())
-		}
-		return names
+	var names []string
+	for _, host := range h.Hosts(EveryHost) {
+		names = append(names, host.Name())
 	}
-	return nil, fmt.Errorf("no host %s%s", name, present(s, names))
+	return nil, fmt.Errorf("no host %s; this run has %s", name, strings.Join(names, ", "))
 }

@@ -18,10 +18,10 @@ type LinkRate struct {
 
 var _ Needer = (*LinkRate)(nil)
 
-// The bounds of a rate: a packet a second or so, and what the kernel's interface for it takes without further attributes.
+// The bounds of a rate: what a payload can show in seconds, and what the kernel's interface for it takes without further attributes.
 const (
-	leastRate = 2_000
-	mostRate  = 4_000_000_000
+	leastLinkRate = 10_000
+	mostLinkRate  = 4_000_000_000
 )
 
 // Kind is "link_rate".
@@ -39,8 +39,8 @@ func (f *LinkRate) Validate() error {
 	switch {
 	case f.Host == "":
 		return errors.New("host is missing; write the name of an engine, an instance or a role")
-	case f.BytesPerSecond < leastRate || f.BytesPerSecond > mostRate:
-		return fmt.Errorf("bytes_per_second: must be %d to %d, got %d", leastRate, int64(mostRate), f.BytesPerSecond)
+	case f.BytesPerSecond < leastLinkRate || f.BytesPerSecond > mostLinkRate:
+		return fmt.Errorf("bytes_per_second: must be %d to %d, got %d", leastLinkRate, int64(mostLinkRate), f.BytesPerSecond)
 	}
 	return f.Direction.validate()
 }
@@ -90,36 +90,66 @@ func (f *LinkRate) Inject(ctx context.Context, s Surface) (Injection, error) {
 // throttling is a limit of the rate as a fault of hosts.
 type throttling struct {
 	LinkRate
-	pairs  []pair // each limited host, and one that it sends to
-	free   []float64
-	waited []int64 // packets, when the effect had landed
+	pairs  []pair   // each limited host, and one that it sends to
+	free   []poured // without the limit
+	waited []int64  // packets, when the effect had landed
 }
 
 const (
 	// pourTime is about how long a payload takes at the limit.
 	pourTime = 300 * time.Millisecond
-	leastPay = 32 << 10
+	leastPay = 40 << 10
 	mostPay  = 32 << 20
-	// tooFast is what is no longer the limit: a bucket is full at first, and lets a thirtieth of the payload through at once.
+	// tooFast is what is no longer the limit: a bucket is full at first, and lets a twentieth of the payload through at once.
 	tooFast = 1.1
-	// pourLimit bounds one payload: at the smallest rate it takes a quarter of a minute.
-	pourLimit = time.Minute
+	// pourLimit bounds one payload: at the smallest rate it takes four seconds.
+	pourLimit = 20 * time.Second
 )
 
+// poured is what a payload showed.
+type poured struct {
+	rate   float64 // in bytes per second; 0 when nothing came through
+	hidden bool    // other faults have acted on it
+}
+
 // pour measures the rate from each limited host to another and back.
-func (t *throttling) pour(ctx context.Context) ([]float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, pourLimit)
-	defer cancel()
+func (t *throttling) pour(ctx context.Context) ([]poured, error) {
 	bytes := min(max(int64(float64(t.BytesPerSecond)*pourTime.Seconds()), leastPay), mostPay)
-	var rates []float64
-	for _, p := range t.pairs {
-		r, err := p.from.Pour(ctx, p.to, bytes)
-		if err != nil {
+	before, err := others(ctx, t.pairs)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]poured, len(t.pairs))
+	for i, p := range t.pairs {
+		if all[i].rate, err = pour(ctx, p, bytes); err != nil {
 			return nil, err
 		}
-		rates = append(rates, r)
 	}
-	return rates, nil
+	after, err := others(ctx, t.pairs)
+	if err != nil {
+		return nil, err
+	}
+	for i, p := range t.pairs {
+		all[i].hidden = after[p].filtered != before[p].filtered || after[p.back()].filtered != before[p.back()].filtered
+	}
+	return all, nil
+}
+
+// pour sends a payload, unless there is no way.
+func pour(ctx context.Context, p pair, bytes int64) (float64, error) {
+	switch h, err := p.from.Connect(ctx, p.to, openTime); {
+	case err != nil:
+		return 0, err
+	case h != Connected:
+		return 0, nil
+	}
+	within, cancel := context.WithTimeout(ctx, pourLimit)
+	defer cancel()
+	rate, err := p.from.Pour(within, p.to, bytes)
+	if err != nil && within.Err() != nil && ctx.Err() == nil { // lost on the way
+		return 0, nil
+	}
+	return rate, err
 }
 
 func (t *throttling) before(ctx context.Context) (err error) {
@@ -145,20 +175,23 @@ func (t *throttling) clear(ctx context.Context, id string) error {
 }
 
 func (t *throttling) landed(ctx context.Context, _ string) (Evidence, error) {
-	rates, err := t.pour(ctx)
+	now, err := t.pour(ctx)
 	if err != nil {
 		return Evidence{}, err
 	}
 	var seen []Evidence
 	for i, p := range t.pairs {
-		e := Evidence{What: "rate of a payload from " + p.from.Name(), Want: float64(t.BytesPerSecond), Got: rates[i], Unit: "B/s"}
-		if e.Seen = rates[i] <= tooFast*e.Want && t.free[i] > tooFast*e.Want; !e.Seen {
-			e.What += fmt.Sprintf(", which was %.4g before", t.free[i])
+		e := Evidence{What: "rate of a payload from " + p.from.Name(), Want: float64(t.BytesPerSecond), Got: now[i].rate, Unit: "B/s"}
+		e.Seen = now[i].rate > 0 && now[i].rate <= tooFast*e.Want && t.free[i].rate > tooFast*e.Want
+		if !e.Seen {
+			e.What += fmt.Sprintf(", which was %.4g before", t.free[i].rate)
 		}
 		seen = append(seen, e)
-		if t.waited[i], err = p.from.Limited(ctx); err != nil {
+		limit, err := p.from.Limited(ctx, t.Direction)
+		if err != nil {
 			return Evidence{}, err
 		}
+		t.waited[i] = limit.Waited
 	}
 	return worst(seen), nil
 }
@@ -166,26 +199,33 @@ func (t *throttling) landed(ctx context.Context, _ string) (Evidence, error) {
 func (t *throttling) met(ctx context.Context, _ string) (Evidence, error) {
 	var waited int64
 	for i, p := range t.pairs {
-		now, err := p.from.Limited(ctx)
+		limit, err := p.from.Limited(ctx, t.Direction)
 		if err != nil {
 			return Evidence{}, err
 		}
-		if now < t.waited[i] { // another limit has replaced the bucket, which counts from 0 then
+		if limit.Waited < t.waited[i] { // another limit has replaced the bucket, which counts from 0 then
 			t.waited[i] = 0
 		}
-		waited += now - t.waited[i]
+		waited += limit.Waited - t.waited[i]
 	}
-	return Evidence{What: "packets that waited for the rate", Got: float64(waited), Unit: "packets", Seen: waited > 0}, nil
+	return Evidence{What: "packets that waited for the rate", Want: 1, Got: float64(waited), Unit: "packets", Seen: waited > 0}, nil
 }
 
+// gone wants a payload to go faster than the limit, unless it is other faults that act on it: filters, or a limit of another rate.
 func (t *throttling) gone(ctx context.Context) (shows string, err error) {
-	rates, err := t.pour(ctx)
+	now, err := t.pour(ctx)
 	if err != nil {
 		return "", err
 	}
 	for i, p := range t.pairs {
-		if rates[i] <= tooFast*float64(t.BytesPerSecond) {
-			shows = fmt.Sprintf("%s still sends at %.4g B/s", p.from.Name(), rates[i])
+		limit, err := p.from.Limited(ctx, t.Direction)
+		if err != nil {
+			return "", err
+		}
+		other := limit.BytesPerSecond != 0 && limit.BytesPerSecond != t.BytesPerSecond
+		faster := now[i].rate > tooFast*float64(t.BytesPerSecond) || t.free[i].rate <= tooFast*float64(t.BytesPerSecond)
+		if !faster && !now[i].hidden && !other {
+			shows = fmt.Sprintf("%s still sends at %.4g B/s", p.from.Name(), now[i].rate)
 		}
 	}
 	return shows, nil

@@ -14,8 +14,8 @@ type PacketLoss struct {
 	To   string `json:"to"`
 	// Direction is Upstream for packets from From to To, Downstream for the other way, and empty for both.
 	Direction Direction `json:"direction,omitempty"`
-	// Share of the packets, above 0 and below 1.
-	Share float64 `json:"share"`
+	// Rate is the share of the packets that is dropped, 0.001 to 0.99.
+	Rate float64 `json:"rate"`
 }
 
 var _ Needer = (*PacketLoss)(nil)
@@ -31,22 +31,19 @@ func (f *PacketLoss) String() string {
 	if arrow == "" {
 		arrow = "↔"
 	}
-	return fmt.Sprintf("packet loss of %g%% on %s %s %s", 100*f.Share, f.From, arrow, f.To)
+	return fmt.Sprintf("packet loss of %s on %s %s %s", percent(f.Rate), f.From, arrow, f.To)
 }
 
-// Validate wants two hosts and a share.
+// Validate wants two hosts and a rate.
 func (f *PacketLoss) Validate() error {
-	switch {
-	case f.From == "" || f.To == "":
+	if f.From == "" || f.To == "" {
 		return errors.New("from and to are missing; write the names of two hosts")
-	case !(f.Share >= leastShare && f.Share < 1):
-		return fmt.Errorf("share: must be at least %g and below 1, got %v; to drop all, use a partition", leastShare, f.Share)
 	}
-	return f.Direction.validate()
+	return errors.Join(checkRate(f.Rate, mostLoss), f.Direction.validate())
 }
 
-// leastShare is the smallest loss that a look of a second or so can tell from none.
-const leastShare = 0.001
+// mostLoss is less than all, which is a partition.
+const mostLoss = 0.99
 
 // Available wants the hosts.
 func (f *PacketLoss) Available(s Surface) error {
@@ -72,7 +69,7 @@ func (f *PacketLoss) Inject(ctx context.Context, s Surface) (Injection, error) {
 			lossy = append(lossy, p.back())
 		}
 	}
-	return injectHosts(ctx, f, losing{filters{pairs: lossy, share: f.Share}})
+	return injectHosts(ctx, f, losing{filters{pairs: lossy, share: f.Rate}})
 }
 
 // losing is a loss of packets as a fault of hosts.
@@ -112,16 +109,27 @@ func (l losing) landed(ctx context.Context, id string) (Evidence, error) {
 	return e, nil
 }
 
-// gone sends as many datagrams as should lose some if the loss went on, all of which have to arrive.
+// gone sends as many datagrams as should lose some if the loss went on, all of which have to arrive, unless it is other faults
+// that act on them.
 func (l losing) gone(ctx context.Context) (shows string, err error) {
+	before, err := others(ctx, l.pairs)
+	if err != nil {
+		return "", err
+	}
+	arrived := map[pair]int{}
 	for _, p := range l.pairs {
-		n, err := p.from.Ping(ctx, p.to, burst, openTime)
-		if err != nil {
+		if arrived[p], err = p.from.Ping(ctx, p.to, burst, openTime); err != nil {
 			return "", err
 		}
-		if n < burst {
-			return fmt.Sprintf("%d of %d datagrams arrive from %s", n, burst, p), nil
+	}
+	after, err := others(ctx, l.pairs)
+	if err != nil {
+		return "", err
+	}
+	for p, n := range arrived {
+		if n < burst && !after.hides(before, p) {
+			shows = fmt.Sprintf("%d of %d datagrams arrive from %s", n, burst, p)
 		}
 	}
-	return "", nil
+	return shows, nil
 }

@@ -117,7 +117,7 @@ func (f *Partition) Inject(ctx context.Context, s Surface) (Injection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f, err)
 	}
-	p := &cutting{filters: filters{pairs: cut, answer: f.Answer}, all: others(hosts), cut: map[pair]bool{}}
+	p := &cutting{filters: filters{pairs: cut, answer: f.Answer}, all: pairsOf(hosts), cut: map[pair]bool{}}
 	for _, c := range cut {
 		p.cut[c] = true
 	}
@@ -191,7 +191,7 @@ func isolate(s Surface, name string) (hosts []Host, cut []pair, err error) {
 	for _, h := range alone {
 		isAlone[h.Name()] = true
 	}
-	for _, p := range others(hosts) {
+	for _, p := range pairsOf(hosts) {
 		if isAlone[p.from.Name()] || isAlone[p.to.Name()] {
 			cut = append(cut, p)
 		}
@@ -303,7 +303,7 @@ func (c *cutting) landed(ctx context.Context, id string) (Evidence, error) {
 		e.What += ", but " + differs
 	case seen == 0:
 		e.What += "; these hosts did not reach each other before"
-	case counted < int64(datagrams*seen):
+	case counted < int64(pings*seen):
 		e.What += fmt.Sprintf(", but the kernel counted %d packets", counted)
 	default:
 		e.Seen = true

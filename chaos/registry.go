@@ -15,6 +15,9 @@ var kinds = []func() Fault{
 	func() Fault { return new(Reset) },
 	func() Fault { return new(Kill) },
 	func() Fault { return new(Pause) },
+	func() Fault { return new(Partition) },
+	func() Fault { return new(PacketLoss) },
+	func() Fault { return new(LinkRate) },
 }
 
 // Kinds are the names of every fault, in the order of the registry.

@@ -37,7 +37,7 @@ var Links = &Stand{Name: "links", Build: func(t *testing.T) Rig {
 	}
 	return Rig{
 		Surface: s,
-		Start:   func(t *testing.T, excused Harm) Traffic { return startTraffic(t, s, excused) },
+		Start:   func(t *testing.T, excused Harm) Traffic { return startTraffic(t, s.ways(), s.met, excused) },
 		Clean:   s.clean,
 	}
 }}
@@ -55,6 +55,13 @@ func (s links) Links(name string) (found []chaos.Link) {
 }
 
 func (links) Processes(string) []chaos.Process { return nil }
+
+func (s links) ways() (ways []way) {
+	for _, l := range s {
+		ways = append(ways, func() (net.Conn, error) { return net.Dial("tcp", l.Addr()) })
+	}
+	return ways
+}
 
 // clean says which effects are left.
 func (s links) clean(context.Context) error {
@@ -85,6 +92,13 @@ func echo(t *testing.T) (addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serveEcho(t, ln)
+	return ln.Addr().String()
+}
+
+// serveEcho echoes each connection until its client closes its half, and the test ends.
+func serveEcho(t *testing.T, ln net.Listener) {
+	t.Helper()
 	var serving sync.WaitGroup
 	t.Cleanup(func() { _ = ln.Close(); serving.Wait() })
 	serving.Go(func() {
@@ -99,7 +113,6 @@ func echo(t *testing.T) (addr string) {
 			})
 		}
 	})
-	return ln.Addr().String()
 }
 
 // poll looks every millisecond until ok, or the end of ctx.

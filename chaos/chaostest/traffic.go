@@ -28,9 +28,12 @@ const (
 	flippedBytes = 16
 )
 
-// exchanges is traffic over links: each connection sends a pseudo-random stream and expects it back.
+// A way is one that connections take to a server that echoes.
+type way func() (net.Conn, error)
+
+// exchanges is traffic on some ways: each connection sends a pseudo-random stream and expects it back.
 type exchanges struct {
-	links   links
+	effects func(context.Context) (int64, error) // that traffic has met
 	excused Harm
 	refused atomic.Int64
 	mark    int64 // what was met before
@@ -42,12 +45,12 @@ type exchanges struct {
 	open map[net.Conn]struct{}
 }
 
-func startTraffic(t *testing.T, s links, excused Harm) *exchanges {
+func startTraffic(t *testing.T, ways []way, effects func(context.Context) (int64, error), excused Harm) *exchanges {
 	t.Helper()
-	e := &exchanges{links: s, excused: excused, open: map[net.Conn]struct{}{}}
-	for i, l := range s {
+	e := &exchanges{effects: effects, excused: excused, open: map[net.Conn]struct{}{}}
+	for i, w := range ways {
 		for j := range connsPerLink {
-			e.clients.Go(func() { e.client(l.Addr(), uint64(i*connsPerLink+j), j == 0) })
+			e.clients.Go(func() { e.client(w, uint64(i*connsPerLink+j), j == 0) })
 		}
 	}
 	t.Cleanup(func() { // when the test gave up before Stop
@@ -73,7 +76,7 @@ func (e *exchanges) Meet(ctx context.Context) error {
 }
 
 func (e *exchanges) met(ctx context.Context) (int64, error) {
-	n, err := e.links.met(ctx)
+	n, err := e.effects(ctx)
 	return n + e.refused.Load(), err
 }
 
@@ -97,9 +100,9 @@ func (e *exchanges) closeAll() {
 }
 
 // client exchanges until told to stop: on one connection, or on one after the other when they are short or cut.
-func (e *exchanges) client(addr string, seed uint64, short bool) {
+func (e *exchanges) client(w way, seed uint64, short bool) {
 	for again := true; again; again = !e.stop.Load() {
-		wrong, err := e.once(addr, seed, short)
+		wrong, err := e.once(w, seed, short)
 		if err != nil && (wrong || e.excused&(Cuts|Forgets) == 0) {
 			e.mu.Lock()
 			e.errs = append(e.errs, fmt.Errorf("connection %d: %w", seed, err))
@@ -113,8 +116,8 @@ func (e *exchanges) client(addr string, seed uint64, short bool) {
 }
 
 // once is one connection. An error with wrong set is a wrong byte, which nothing excuses.
-func (e *exchanges) once(addr string, seed uint64, short bool) (wrong bool, err error) {
-	conn, err := net.Dial("tcp", addr)
+func (e *exchanges) once(w way, seed uint64, short bool) (wrong bool, err error) {
+	conn, err := w()
 	if err != nil {
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			e.refused.Add(1)

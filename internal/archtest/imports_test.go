@@ -32,7 +32,7 @@ var rules = []rule{
 	{"chaos/proxy/api", []string{"chaos", "chaos/proxy"}, ""},
 	{"chaos/proxy/toxiproxy/toxics", []string{"chaos"}, "a toxic is an effect, whatever carries it out"},
 	{"chaos/proxy/toxiproxy", []string{"chaos", "chaos/proxy", "chaos/proxy/toxiproxy/toxics"}, "it answers, and does not decide who may ask"},
-	{"chaos/chaostest", []string{"chaos", "chaos/proxy", "chaos/proxy/api"}, ""},
+	{"chaos/chaostest", []string{"chaos", "chaos/proxy", "chaos/proxy/api", "internal/netns"}, ""},
 	{"bench", []string{"chaos"}, "the vocabulary of experiments knows faults, and nothing that runs"},
 	{"bench/arrival", []string{"bench"}, ""},
 	{"bench/load", []string{"bench", "bench/load/wire"}, "siblings do not know each other"},

@@ -209,10 +209,15 @@ func (h *Host) Connect(ctx context.Context, to chaos.Host, giveUp time.Duration)
 		return chaos.Refused, nil
 	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH):
 		return chaos.Unreachable, nil
-	case within.Err() != nil, errors.Is(err, unix.ETIMEDOUT):
+	case isTimeout(err):
 		return chaos.TimedOut, nil
 	}
 	return "", fmt.Errorf("connecting from %s to %s: %w", h.name, peer.name, err)
+}
+
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
 }
 
 // Pour sends bytes to the Echo port of another host and reads them back.

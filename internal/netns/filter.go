@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables"
@@ -91,34 +92,53 @@ func (h *Host) Unfilter(_ context.Context, id string) error {
 	return nil
 }
 
-// Filtered adds the kernel's counters up.
-func (h *Host) Filtered(_ context.Context, id string) (chaos.Filtered, error) {
+// Filtered adds the kernel's counters up, for each host that packets came from.
+func (h *Host) Filtered(_ context.Context, id string) ([]chaos.Filtered, error) {
 	conn, err := h.nft()
 	if err != nil {
-		return chaos.Filtered{}, err
+		return nil, err
 	}
-	t := table(id)
-	rules, err := conn.GetRules(t, &nftables.Chain{Name: chainName, Table: t})
-	if errors.Is(err, unix.ENOENT) {
-		return chaos.Filtered{}, nil
+	tables := []*nftables.Table{table(id)}
+	if id == "" {
+		if tables, err = conn.ListTablesOfFamily(nftables.TableFamilyIPv4); err != nil {
+			return nil, fmt.Errorf("listing the filters on %s: %w", h.name, err)
+		}
 	}
-	if err != nil {
-		return chaos.Filtered{}, fmt.Errorf("counters of the filter on %s: %w", h.name, err)
-	}
-	var sum chaos.Filtered
-	for _, r := range rules {
-		comment, _ := userdata.GetString(r.UserData, userdata.TypeComment)
-		for _, e := range r.Exprs {
-			switch c, ok := e.(*expr.Counter); {
-			case !ok:
-			case strings.HasPrefix(comment, ofProbes):
-				sum.Probes += int64(c.Packets)
-			default:
-				sum.Traffic += int64(c.Packets)
-			}
+	var sum []chaos.Filtered
+	for _, t := range tables {
+		rules, err := conn.GetRules(t, &nftables.Chain{Name: chainName, Table: t})
+		if errors.Is(err, unix.ENOENT) { // gone since, or never there
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("counters of the filters on %s: %w", h.name, err)
+		}
+		for _, r := range rules {
+			sum = count(sum, r)
 		}
 	}
 	return sum, nil
+}
+
+// count adds what one rule has counted.
+func count(sum []chaos.Filtered, r *nftables.Rule) []chaos.Filtered {
+	comment, _ := userdata.GetString(r.UserData, userdata.TypeComment)
+	from, probes := strings.CutPrefix(comment, ofProbes)
+	if !probes {
+		from = strings.TrimPrefix(comment, ofTraffic)
+	}
+	at := slices.IndexFunc(sum, func(f chaos.Filtered) bool { return f.From == from })
+	if at < 0 {
+		at, sum = len(sum), append(sum, chaos.Filtered{From: from})
+	}
+	for _, e := range r.Exprs {
+		if c, ok := e.(*expr.Counter); ok && probes {
+			sum[at].Probes += int64(c.Packets)
+		} else if ok {
+			sum[at].Traffic += int64(c.Packets)
+		}
+	}
+	return sum
 }
 
 // The offsets of fields in an IPv4 header (RFC 791, 3.1).

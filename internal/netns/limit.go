@@ -46,18 +46,27 @@ func (h *Host) Unlimit(_ context.Context, id string) error {
 	return h.shape()
 }
 
-// Limited adds up how often the present buckets were empty.
-func (h *Host) Limited(context.Context) (int64, error) {
+// Limited reads the bucket of one end, or, for both directions, the slower, and the packets that waited at either.
+func (h *Host) Limited(_ context.Context, d chaos.Direction) (chaos.Limited, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var sum int64
+	var sum chaos.Limited
 	for _, e := range h.ends() {
-		bucket, err := e.bucket()
-		if err != nil {
-			return 0, fmt.Errorf("counters of the limit on %s: %w", h.name, err)
+		if d != chaos.Both && d != e.direction {
+			continue
 		}
-		if bucket != nil && bucket.Statistics != nil && bucket.Statistics.Queue != nil {
-			sum += int64(bucket.Statistics.Queue.Overlimits)
+		b, err := e.bucket()
+		if err != nil {
+			return chaos.Limited{}, fmt.Errorf("the limit on %s: %w", h.name, err)
+		}
+		if b == nil {
+			continue
+		}
+		if rate := int64(b.Rate); sum.BytesPerSecond == 0 || rate < sum.BytesPerSecond {
+			sum.BytesPerSecond = rate
+		}
+		if b.Statistics != nil && b.Statistics.Queue != nil {
+			sum.Waited += int64(b.Statistics.Queue.Overlimits)
 		}
 	}
 	return sum, nil

@@ -155,9 +155,8 @@ func TestARuleWorksInOneDirection(t *testing.T) {
 			}
 			mustReach(t, c, b)
 			mustReach(t, a, c)
-			met, err := b.Filtered(t.Context(), "x")
-			if err != nil || met.Probes < 4 || met.Traffic != 0 {
-				t.Errorf("the kernel counted %+v, %v; want three datagrams and a SYN at least, and no traffic", met, err)
+			if met := filtered(t, b, "x"); met.From != "a" || met.Probes < 4 || met.Traffic != 0 {
+				t.Errorf("the kernel counted %+v; want three datagrams and a SYN from a at least, and no traffic", met)
 			}
 			for range 2 {
 				if err := b.Unfilter(t.Context(), "x"); err != nil {
@@ -165,7 +164,7 @@ func TestARuleWorksInOneDirection(t *testing.T) {
 				}
 			}
 			mustReach(t, a, b)
-			if met, err := b.Filtered(t.Context(), "x"); err != nil || met != (chaos.Filtered{}) {
+			if met, err := b.Filtered(t.Context(), "x"); err != nil || met != nil {
 				t.Errorf("a filter that is gone counts %+v, %v", met, err)
 			}
 		})
@@ -209,10 +208,7 @@ func TestAShareOfPacketsIsDropped(t *testing.T) {
 		}
 		arrived += got
 	}
-	met, err := b.Filtered(t.Context(), "x")
-	if err != nil {
-		t.Fatal(err)
-	}
+	met := filtered(t, b, "x")
 	// 2000 draws at 0.25 have a standard deviation of 19; six of them are hit once in 10⁹ runs.
 	if met.Probes < 380 || met.Probes > 620 || arrived > 2000-int(met.Probes) {
 		t.Errorf("%d of 2000 datagrams arrived, and the kernel dropped %d", arrived, met.Probes)
@@ -232,21 +228,21 @@ func TestTheSmallestLimitWins(t *testing.T) {
 	if err != nil || rate > 1.1*slow { // what the bucket holds at the start is 2 % of the bytes
 		t.Errorf("%.0f B/s, %v; want at most %d", rate, err, slow)
 	}
-	if waited, err := a.Limited(t.Context()); err != nil || waited == 0 {
-		t.Errorf("%d packets waited, %v", waited, err)
+	if now, err := a.Limited(t.Context(), chaos.Both); err != nil || now.BytesPerSecond != slow || now.Waited == 0 {
+		t.Errorf("the kernel says %+v, %v", now, err)
 	}
-	if waited, err := b.Limited(t.Context()); err != nil || waited != 0 {
-		t.Errorf("on the other host %d packets waited, %v", waited, err)
+	for h, d := range map[*Host]chaos.Direction{a: chaos.Downstream, b: chaos.Both} {
+		if now, err := h.Limited(t.Context(), d); err != nil || now != (chaos.Limited{}) {
+			t.Errorf("what nobody limited is %+v on %s, %v", now, h.Name(), err)
+		}
 	}
 	for _, id := range []string{"slow", "slow", "fast"} {
 		if err := a.Unlimit(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, e := range a.ends() {
-		if left, err := e.bucket(); err != nil || left != nil {
-			t.Errorf("%s still has %v, %v", e.device, left, err)
-		}
+	if left, err := a.Limited(t.Context(), chaos.Both); err != nil || left != (chaos.Limited{}) {
+		t.Errorf("there is still %+v, %v", left, err)
 	}
 }
 
@@ -275,7 +271,7 @@ func TestAStreamSurvivesAShortPartition(t *testing.T) {
 		t.Fatal(err)
 	}
 	// TCP sends again after 200 ms and then twice as long (RFC 6298): the kernel's counter says when it has.
-	met := await(t, func() bool { f, err := b.Filtered(t.Context(), "x"); return err == nil && f.Traffic >= 3 })
+	met := await(t, func() bool { return filtered(t, b, "x").Traffic >= 3 })
 	if !met {
 		t.Fatal("TCP did not send again")
 	}
@@ -307,6 +303,16 @@ func TestNamesAreUnique(t *testing.T) {
 	if _, err := NewNetwork(t.Context(), slices.Repeat([]string{"a"}, mostHosts+1)); err == nil {
 		t.Error("more hosts than a network may have were made")
 	}
+}
+
+// filtered is what the rules of the id have counted, of the one host that they are about.
+func filtered(t *testing.T, h *Host, id string) chaos.Filtered {
+	t.Helper()
+	met, err := h.Filtered(t.Context(), id)
+	if err != nil || len(met) != 1 {
+		t.Fatalf("filtered: %+v, %v", met, err)
+	}
+	return met[0]
 }
 
 func ping(t *testing.T, from, to *Host, giveUp time.Duration) int {
