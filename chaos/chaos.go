@@ -142,7 +142,9 @@ type Counters struct {
 	Delayed       int64 `json:"delayed"`        // chunks that were delayed by an effect
 	DelayedMicros int64 `json:"delayed_micros"` // the sum of the delays they achieved, in µs
 	// Delays are the delays that delayed chunks achieved, from their arrival until they were sent on.
-	Delays    Histogram `json:"delays,omitempty"`
+	Delays Histogram `json:"delays,omitempty"`
+	// Asked are the delays that the same chunks were to have: those that the law drew for them.
+	Asked     Histogram `json:"asked,omitempty"`
 	Lost      int64     `json:"lost"`      // segments that came late as if a lossy path had dropped them
 	Held      int64     `json:"held"`      // chunks that met a hold
 	Throttled int64     `json:"throttled"` // chunks that waited for bandwidth

@@ -8,22 +8,25 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
+
+	"golang.org/x/sys/unix"
 
 	"shakedown/chaos"
+	"shakedown/chaos/proxy/intercept"
+	"shakedown/internal/clock"
 )
-
-// dialTime bounds the dialling of an upstream.
-const dialTime = 10 * time.Second
 
 // Spec says what a link is: where it listens and where it leads.
 type Spec struct {
 	Name string `json:"name"` // "service-0→redis"
-	// Listen is a TCP address; empty means a free port of 127.0.0.1.
+	// Listen is an address; empty means a free port of 127.0.0.1.
 	Listen string `json:"listen,omitempty"`
-	// Network is "tcp" (also when empty) or "unix", and Address the upstream's address on it.
+	// Network is "tcp" (also when empty), "unix" or "udp", and Address the upstream's address on it. A link to a unix socket
+	// listens on TCP, one of UDP on UDP.
 	Network string `json:"network,omitempty"`
 	Address string `json:"address"`
+	// Protocol is what the bytes mean, for rules about messages; empty is nothing.
+	Protocol chaos.Protocol `json:"protocol,omitempty"`
 }
 
 // Validate says what is wrong with the specification.
@@ -31,8 +34,8 @@ func (s Spec) Validate() error {
 	switch {
 	case s.Name == "":
 		return errors.New("a link needs a name")
-	case s.Network != "" && s.Network != "tcp" && s.Network != "unix":
-		return fmt.Errorf("network %q is unknown; it is tcp or unix", s.Network)
+	case s.Network != "" && s.Network != "tcp" && s.Network != "unix" && s.Network != "udp":
+		return fmt.Errorf("network %q is unknown; it is tcp, unix or udp", s.Network)
 	case s.Address == "":
 		return errors.New("a link needs the address of its upstream")
 	}
@@ -46,48 +49,96 @@ func (s Spec) network() string {
 	return s.Network
 }
 
+// A carrier listens for a link, on its loop.
+type carrier interface {
+	start() error
+	// follow makes it follow the link's present policy.
+	follow(*policy) error
+	close()
+}
+
 // A Link listens, and forwards each connection to its upstream under the plan that its effects add up to.
 // Make one with Proxy.Create.
 type Link struct {
-	spec  Spec
-	ln    *net.TCPListener
-	alarm *alarm
-	stats stats
-	plan  atomic.Pointer[plan]
+	proxy     *Proxy
+	spec      Spec
+	addr      net.Addr
+	inspector intercept.Inspector // nil when the link knows bytes only
+	targets   []unix.Sockaddr     // of the upstream; nil when its name is to be looked up
+	home      *loop               // that listens
+	carrier   carrier
+	numbers   uint64 // of connections; the home's
+	stats     stats
+	policy    atomic.Pointer[policy]
+	conns     map[*loop]map[*conn]struct{} // each of them the loop's
 
-	ctx    context.Context // done when the link closes: it ends dialling
+	ctx    context.Context // done when the link closes: it ends looking up and probing
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // the accept loop and every connection
+	wg     sync.WaitGroup // lookups
 	probes atomic.Uint64
 
+	changing sync.Mutex // one change at a time
+	clocks   [2]rateClock
+
 	mu      sync.Mutex
-	effects map[string]chaos.Effect
-	conns   map[*conn]struct{}
+	effects map[string]effect
 	closed  bool
 }
 
 var _ chaos.Link = (*Link)(nil)
 
-func newLink(ctx context.Context, spec Spec, a *alarm) (*Link, error) {
+func (p *Proxy) newLink(spec Spec) (*Link, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
-	listen := spec.Listen
-	if listen == "" {
-		listen = "127.0.0.1:0"
-	}
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
+	inspector, err := p.inspector(spec)
 	if err != nil {
 		return nil, fmt.Errorf("link %s: %w", spec.Name, err)
 	}
 	l := &Link{
-		spec: spec, ln: ln.(*net.TCPListener), alarm: a,
-		effects: map[string]chaos.Effect{}, conns: map[*conn]struct{}{},
+		proxy: p, spec: spec, inspector: inspector, targets: literal(spec.network(), spec.Address),
+		home:    p.loops[len(p.links)%len(p.loops)],
+		effects: map[string]effect{}, conns: map[*loop]map[*conn]struct{}{},
 	}
-	l.plan.Store(compile(nil))
+	l.stats.asked, l.stats.achieved = new(distribution), new(distribution)
+	l.policy.Store(compile(nil))
+	for _, on := range p.loops {
+		l.conns[on] = map[*conn]struct{}{}
+	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
-	l.wg.Go(l.accept)
+	if err := l.listen(); err != nil {
+		l.cancel()
+		return nil, fmt.Errorf("link %s: %w", spec.Name, err)
+	}
 	return l, nil
+}
+
+// listen starts to take clients in.
+func (l *Link) listen() error {
+	address := l.spec.Listen
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	if l.spec.network() == "udp" {
+		u, err := listenUDP(l, address)
+		if err != nil {
+			return err
+		}
+		l.carrier = u
+	} else {
+		fd, addr, err := listen(address)
+		if err != nil {
+			return err
+		}
+		l.addr, l.carrier = addr, &listener{link: l, loop: l.home, fd: fd}
+	}
+	var err error
+	l.home.call(func() {
+		if err = l.carrier.start(); err != nil {
+			l.carrier.close()
+		}
+	})
+	return err
 }
 
 // Name is the full name of the edge.
@@ -97,52 +148,104 @@ func (l *Link) Name() string { return l.spec.Name }
 func (l *Link) Spec() Spec { return l.spec }
 
 // Addr is the address that the link listens on.
-func (l *Link) Addr() string { return l.ln.Addr().String() }
+func (l *Link) Addr() string { return l.addr.String() }
 
-// Shape puts an effect in force, on new and on live connections, or replaces the one of the same id.
+// Shape puts an effect in force, on new and on live connections, or replaces the one of the same id. When it returns, every
+// live connection follows it.
 func (l *Link) Shape(_ context.Context, id string, e chaos.Effect) error {
 	if id == "" {
 		return errors.New("an effect needs an id")
 	}
-	if err := check(e); err != nil {
+	if err := l.check(e); err != nil {
 		return fmt.Errorf("effect %s: %w", id, err)
 	}
+	l.changing.Lock()
+	defer l.changing.Unlock()
+	made := effect{Effect: e, since: clock.Now()}
+	switch {
+	case e.BytesPerSecond == 0:
+	case e.Scope == chaos.ScopeLink:
+		made.clocks = &l.clocks
+	case e.Scope == chaos.ScopeGroup:
+		made.clocks = l.proxy.join(e.Group)
+	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.closed {
+		l.mu.Unlock()
+		l.release(made)
 		return l.gone()
 	}
-	l.effects[id] = e
-	l.replan()
+	before := l.effects[id]
+	l.effects[id] = made
+	l.mu.Unlock()
+	l.release(before)
+	if err := l.replan(); err != nil {
+		return errors.Join(fmt.Errorf("effect %s: %w", id, err), l.remove(id))
+	}
+	return nil
+}
+
+// check says what is wrong with an effect on this link.
+func (l *Link) check(e chaos.Effect) error {
+	if err := check(e); err != nil {
+		return err
+	}
+	if l.spec.network() == "udp" {
+		return checkUDP(e)
+	}
+	if e.Drop > 0 || e.Duplicate > 0 || e.Reorder > 0 {
+		return errors.New("drop, duplicate and reorder act on datagrams, and this link carries streams, which TCP keeps whole: use loss")
+	}
 	return nil
 }
 
 // Clear removes an effect; bytes that waited for it go on at once. An absent id is no error.
 func (l *Link) Clear(_ context.Context, id string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.effects, id)
-	l.replan()
-	return nil
+	l.changing.Lock()
+	defer l.changing.Unlock()
+	return l.remove(id)
 }
 
-// replan makes the present effects the plan, and every live connection see it. The caller holds mu.
-func (l *Link) replan() {
-	p := compile(l.effects)
-	l.plan.Store(p)
-	for c := range l.conns {
-		if p.reset {
-			l.reset(c)
-		} else {
-			c.poke()
-		}
+func (l *Link) remove(id string) error {
+	l.mu.Lock()
+	before, ok := l.effects[id]
+	delete(l.effects, id)
+	l.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	l.release(before)
+	return l.replan()
+}
+
+// release gives the clocks of a group back.
+func (l *Link) release(e effect) {
+	if e.clocks != nil && e.Scope == chaos.ScopeGroup {
+		l.proxy.leave(e.Group)
 	}
 }
 
-// reset ends a connection because of a reset effect.
-func (*Link) reset(c *conn) {
-	if c.abort() {
-		c.stats.resets.Add(1)
+// replan makes the present effects the policy, and every live connection follow it. The caller holds changing, and no lock
+// that a loop could want.
+func (l *Link) replan() error {
+	l.mu.Lock()
+	p := compile(l.effects)
+	l.mu.Unlock()
+	l.policy.Store(p)
+	var err error
+	l.home.call(func() { err = l.carrier.follow(p) })
+	l.each(func(c *conn) { c.adopt(p.plan(c.key)) })
+	return err
+}
+
+// each does something to every connection of the link, on its loop.
+func (l *Link) each(do func(*conn)) {
+	for _, on := range l.proxy.loops {
+		on.call(func() {
+			for c := range l.conns[on] {
+				do(c)
+			}
+		})
 	}
 }
 
@@ -150,86 +253,75 @@ func (*Link) reset(c *conn) {
 func (l *Link) Effects() map[string]chaos.Effect {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return maps.Clone(l.effects)
+	all := make(map[string]chaos.Effect, len(l.effects))
+	for id, e := range l.effects {
+		all[id] = e.Effect
+	}
+	return all
 }
 
 // Counters are cumulative since the link was made. Probes do not count.
 func (l *Link) Counters(context.Context) (chaos.Counters, error) { return l.stats.counters(), nil }
 
-// accept takes clients in until the link closes.
-func (l *Link) accept() {
-	for index := uint64(0); ; index++ {
-		client, err := l.ln.AcceptTCP()
-		if err == nil {
-			l.wg.Go(func() { l.serve(client, index) })
-			continue
-		}
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		select { // out of descriptors, most likely: connections that end will give some back
-		case <-l.ctx.Done():
-			return
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
-
-// serve carries one client's connection.
-func (l *Link) serve(client *net.TCPConn, index uint64) {
-	l.stats.connections.Add(1)
-	if l.plan.Load().reset {
-		l.stats.resets.Add(1)
-		reset(client)
+// accepted takes a client in. It runs on the home loop.
+func (l *Link) accepted(fd int) {
+	number := l.numbers
+	l.numbers++
+	loops := l.proxy.loops
+	on := loops[number%uint64(len(loops))]
+	if on == l.home {
+		l.newConn(on, fd, number, &l.stats, -1)
 		return
 	}
-	server, err := l.dial()
-	if err != nil {
-		l.stats.dialFailures.Add(1)
-		reset(client)
+	if !on.post(func() { l.admit(on, fd, number) }) {
+		closeSocket(fd, true)
+	}
+}
+
+// admit takes a client in that another loop has accepted, unless the link was closed meanwhile.
+func (l *Link) admit(on *loop, fd int, number uint64) {
+	if l.ctx.Err() != nil {
+		closeSocket(fd, true)
 		return
 	}
-	l.stats.open.Add(1)
-	defer l.stats.open.Add(-1)
-	l.carry(l.newConn(client, server, index, &l.stats))
+	l.newConn(on, fd, number, &l.stats, -1)
 }
 
-func (l *Link) dial() (halfCloser, error) {
-	ctx, cancel := context.WithTimeout(l.ctx, dialTime)
-	defer cancel()
-	server, err := new(net.Dialer).DialContext(ctx, l.spec.network(), l.spec.Address)
-	if err != nil {
-		return nil, fmt.Errorf("dialling %s: %w", l.spec.Address, err)
+// resolve looks the upstream's name up for a connection.
+func (l *Link) resolve(c *conn) {
+	if l.ctx.Err() != nil {
+		return
 	}
-	return server.(halfCloser), nil // true of tcp and unix connections
-}
-
-// carry runs a connection that sees every change of the plan from here on.
-func (l *Link) carry(c *conn) {
-	l.mu.Lock()
-	l.conns[c] = struct{}{}
-	if l.closed {
-		c.abort()
-	} else if l.plan.Load().reset { // since it was accepted
-		l.reset(c)
-	}
-	l.mu.Unlock()
-	c.run()
-	l.mu.Lock()
-	delete(l.conns, c)
-	l.mu.Unlock()
+	l.wg.Go(func() {
+		targets, err := resolve(l.ctx, l.spec.network(), l.spec.Address)
+		c.loop.post(func() {
+			switch {
+			case c.state != resolving:
+			case err != nil || len(targets) == 0:
+				c.undialled()
+			default:
+				c.targets = targets
+				c.connect()
+			}
+		})
+	})
 }
 
 // close ends every connection with a RST, because a FIN would tell that a cut stream was whole, and waits.
 func (l *Link) close() {
+	l.changing.Lock()
+	defer l.changing.Unlock()
 	l.cancel() // first, so that a probe knows why it was cut
 	l.mu.Lock()
 	l.closed = true
-	for c := range l.conns {
-		c.abort()
-	}
+	effects := maps.Clone(l.effects)
+	clear(l.effects)
 	l.mu.Unlock()
-	_ = l.ln.Close() // fails only when closed before
+	for _, e := range effects {
+		l.release(e)
+	}
+	l.home.call(l.carrier.close)
+	l.each(func(c *conn) { c.abort() })
 	l.wg.Wait()
 }
 

@@ -131,17 +131,13 @@ func TestClearingADelayReleasesWhatWaitedForIt(t *testing.T) {
 	receive(t, c, "one two three")
 }
 
-// queued is the number of chunks under way on all connections of the link.
+// queued is the number of chunks and ends under way on all connections of the link.
 func queued(l *Link) (n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for c := range l.conns {
-		for _, p := range c.pumps {
-			p.queue.mu.Lock()
-			n += len(p.queue.chunks)
-			p.queue.mu.Unlock()
+	l.each(func(c *conn) {
+		for i := range c.flows {
+			n += c.flows[i].ring.n
 		}
-	}
+	})
 	return n
 }
 
@@ -171,19 +167,12 @@ func TestAHoldPushesBackOnceItsQueueIsFull(t *testing.T) {
 	defer writing.Wait()
 	writing.Go(func() { _, _ = c.Write(make([]byte, total)); _ = c.CloseWrite() })
 	eventually(t, "full", func() bool {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		for c := range l.conns {
-			q := c.pumps[up].queue
-			q.mu.Lock()
-			n := q.bytes
-			q.mu.Unlock()
-			if n > queueBytes {
-				t.Fatalf("%d bytes are queued, above the bound", n)
-			}
-			return n > queueBytes-readBytes
+		n := 0
+		l.each(func(c *conn) { n = c.flows[up].ring.cost })
+		if n > queueBytes+bufferBytes {
+			t.Fatalf("%d bytes are queued, above the bound", n)
 		}
-		return false
+		return n >= queueBytes
 	})
 	unshape(t, l, "hole")
 	if n, err := io.Copy(io.Discard, c); err != nil || n != total {
@@ -329,7 +318,7 @@ func TestANameIsOneLink(t *testing.T) {
 	if !p.Delete("a→b") || p.Delete("a→b") {
 		t.Error("delete says the wrong thing")
 	}
-	for _, bad := range []Spec{{}, {Name: "x"}, {Name: "x", Address: "y", Network: "udp"}} {
+	for _, bad := range []Spec{{}, {Name: "x"}, {Name: "x", Address: "y", Network: "ipx"}} {
 		if _, err := p.Create(t.Context(), bad); err == nil {
 			t.Errorf("%+v was accepted", bad)
 		}

@@ -11,6 +11,12 @@ import (
 	"shakedown/chaos"
 )
 
+// halfCloser is what both TCP and unix connections can do.
+type halfCloser interface {
+	net.Conn
+	CloseWrite() error
+}
+
 // echoServer echoes each connection until its client closes its half.
 func echoServer(t testing.TB, network, addr string) string {
 	t.Helper()

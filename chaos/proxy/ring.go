@@ -1,0 +1,208 @@
+package proxy
+
+import (
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	smallBlock = 4 << 10
+	// spareBytes bounds the blocks that a loop keeps for later; the collector gets the others.
+	spareBytes = 16 << 20
+	// recordBytes is about what a chunk costs beside its bytes; it counts, so that small chunks are bounded too.
+	recordBytes = 64
+)
+
+// A budget is what all rings of a proxy may hold together.
+type budget struct{ used atomic.Int64 }
+
+// memoryBytes is that much. Beyond it a direction may have no more than leastBound under way.
+const memoryBytes = 1 << 30
+
+func (b *budget) spent() bool { return b.used.Load() >= memoryBytes }
+
+// A block has bytes of one direction, from off to end.
+type block struct {
+	data     []byte
+	off, end int
+	next     *block
+}
+
+// blocks are those that a loop has for its rings: its rings use them again.
+type blocks struct {
+	budget       *budget
+	small, large *block
+	spare        int // bytes in both
+}
+
+func (p *blocks) get(size int) *block {
+	list := &p.large
+	if size <= smallBlock {
+		list, size = &p.small, smallBlock
+	} else {
+		size = bufferBytes
+	}
+	b := *list
+	if b == nil {
+		return &block{data: make([]byte, size)}
+	}
+	*list, b.next = b.next, nil
+	p.spare -= size
+	return b
+}
+
+func (p *blocks) put(b *block) {
+	if p.spare+len(b.data) > spareBytes {
+		return
+	}
+	list := &p.large
+	if len(b.data) <= smallBlock {
+		list = &p.small
+	}
+	b.off, b.end, b.next = 0, 0, *list
+	*list = b
+	p.spare += len(b.data)
+}
+
+// An ending is how a stream ends. It queues behind the stream's bytes, so that a delay delays it too.
+type ending uint8
+
+const (
+	notEnded ending = iota
+	closed          // the sender will send no more; the other direction goes on
+	broken          // the sender's connection failed
+)
+
+// A record is a chunk, what one read returned, or the end of the stream.
+type record struct {
+	seq       uint64 // counts the chunks of the stream
+	arrived   time.Duration
+	notBefore time.Duration // asked for by a filter
+	left      int           // bytes that have not been sent
+	end       ending
+	held      bool // counted as held
+	partly    bool // some of it has been sent
+	waited    bool // counted as throttled
+}
+
+// A ring holds what one direction has under way: the bytes in blocks, and a record for each chunk.
+type ring struct {
+	blocks      *blocks
+	records     []record // a circle, of a power of two
+	first, n    int
+	head, tail  *block
+	bytes, cost int
+}
+
+func (r *ring) empty() bool { return r.n == 0 }
+
+// at is the ith record.
+func (r *ring) at(i int) *record { return &r.records[(r.first+i)&(len(r.records)-1)] }
+
+func (r *ring) push(rec record) {
+	if r.n == len(r.records) {
+		grown := make([]record, max(8, 2*r.n))
+		for i := range r.n {
+			grown[i] = *r.at(i)
+		}
+		r.records, r.first = grown, 0
+	}
+	r.n++
+	*r.at(r.n - 1) = rec
+	r.charge(rec.left + recordBytes)
+	r.bytes += rec.left
+}
+
+func (r *ring) charge(n int) {
+	r.cost += n
+	r.blocks.budget.used.Add(int64(n))
+}
+
+// add appends a chunk, whose bytes are copied.
+func (r *ring) add(rec record, data []byte) {
+	rec.left = len(data)
+	r.push(rec)
+	for len(data) > 0 {
+		t := r.tail
+		if t == nil || t.end == len(t.data) {
+			t = r.blocks.get(len(data))
+			r.link(t)
+		}
+		n := copy(t.data[t.end:], data)
+		t.end += n
+		data = data[n:]
+	}
+}
+
+// take appends a chunk of n bytes with the buffer that they are in.
+func (r *ring) take(rec record, buf []byte, n int) {
+	rec.left = n
+	r.push(rec)
+	r.link(&block{data: buf, end: n})
+}
+
+func (r *ring) link(b *block) {
+	if r.tail == nil {
+		r.head = b
+	} else {
+		r.tail.next = b
+	}
+	r.tail = b
+}
+
+// gather appends the first n bytes to pieces, as far as these have room, and returns how many they are.
+func (r *ring) gather(pieces []unix.Iovec, n int) (_ []unix.Iovec, bytes int) {
+	for b := r.head; b != nil && bytes < n && len(pieces) < cap(pieces); b = b.next {
+		m := min(b.end-b.off, n-bytes)
+		if m > 0 {
+			pieces = append(pieces, unix.Iovec{Base: &b.data[b.off], Len: uint64(m)})
+			bytes += m
+		}
+	}
+	return pieces, bytes
+}
+
+// drop takes n bytes off the first record, and the record when nothing of it is left.
+func (r *ring) drop(n int) {
+	rec := r.at(0)
+	rec.left -= n
+	rec.partly = true
+	r.bytes -= n
+	cost := n
+	if rec.left == 0 {
+		r.first, r.n = (r.first+1)&(len(r.records)-1), r.n-1
+		cost += recordBytes
+	}
+	r.charge(-cost)
+	for n > 0 {
+		b := r.head
+		m := min(n, b.end-b.off)
+		b.off += m
+		n -= m
+		if b.off == b.end {
+			r.unlink()
+		}
+	}
+	if r.n == 0 && len(r.records) > 1024 {
+		r.records, r.first = nil, 0
+	}
+}
+
+func (r *ring) unlink() {
+	b := r.head
+	if r.head = b.next; r.head == nil {
+		r.tail = nil
+	}
+	r.blocks.put(b)
+}
+
+// clear drops everything.
+func (r *ring) clear() {
+	for r.head != nil {
+		r.unlink()
+	}
+	r.charge(-r.cost)
+	r.records, r.first, r.n, r.bytes = nil, 0, 0, 0
+}
