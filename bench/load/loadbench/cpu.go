@@ -71,9 +71,9 @@ func cpu(ctx context.Context, g *rig) (s section, err error) {
 
 // contenders are all that are installed, vegeta and k6 at the highest rate that they come to.
 func (g *rig) contenders(ctx context.Context, url string) ([]*contender, error) {
-	uring := peer.Shakedown("io_uring")
-	closed := []*contender{{p: peer.Wrk()}, {p: own}, {p: uring}, {p: peer.Oha()}, {p: peer.Hey()}, {p: peer.K6()}}
-	open := []*contender{{p: own, rate: cpuRate}, {p: uring, rate: cpuRate}, {p: peer.Wrk2(), rate: cpuRate}, {p: peer.Oha(), rate: cpuRate}}
+	epoll := peer.Shakedown("epoll")
+	closed := []*contender{{p: peer.Wrk()}, {p: own}, {p: epoll}, {p: peer.Oha()}, {p: peer.Hey()}, {p: peer.K6()}}
+	open := []*contender{{p: own, rate: cpuRate}, {p: epoll, rate: cpuRate}, {p: peer.Wrk2(), rate: cpuRate}, {p: peer.Oha(), rate: cpuRate}}
 	for _, p := range []peer.Peer{peer.Vegeta(), peer.K6()} {
 		if !g.has(p) {
 			continue
