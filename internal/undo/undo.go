@@ -6,12 +6,14 @@ package undo
 import (
 	"slices"
 
+	"shakedown/chaos/disk"
 	"shakedown/internal/cgroup"
 	"shakedown/internal/workdir"
 )
 
 var kinds = []workdir.Undo{
 	cgroup.Undo,
+	{Kind: disk.UndoKind, Do: disk.Unmount},
 }
 
 // Kinds are all undos.
