@@ -18,6 +18,11 @@ var kinds = []func() Fault{
 	func() Fault { return new(Partition) },
 	func() Fault { return new(PacketLoss) },
 	func() Fault { return new(LinkRate) },
+	func() Fault { return new(PowerLoss) },
+	func() Fault { return new(DiskFull) },
+	func() Fault { return new(DiskSlow) },
+	func() Fault { return new(FsyncError) },
+	func() Fault { return new(DiskError) },
 }
 
 // Kinds are the names of every fault, in the order of the registry.

@@ -1,6 +1,7 @@
 package chaostest
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,8 +11,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if isChild() {
+	switch {
+	case isChild():
 		beChild()
+		return
+	case os.Getenv(diskEnv) != "":
+		beDisk(os.Getenv(diskEnv))
+		return
+	case os.Getenv(writeEnv) != "":
+		beWriter(os.Getenv(writeEnv))
 		return
 	}
 	goleak.VerifyTestMain(m)
@@ -24,6 +32,11 @@ func TestEveryFaultConforms(t *testing.T) {
 		{Fault: &chaos.Blackhole{Link: Edge, Direction: chaos.Downstream}, On: Links},
 		{Fault: &chaos.Reset{Link: Edge}, On: Links, Harm: Cuts},
 		{Fault: &chaos.Kill{Process: worker}, On: workers, Beside: &chaos.Kill{Process: neighbour("kill")}},
+		{Fault: &chaos.PowerLoss{Process: "worker-0", Torn: true, Seed: 5}, On: onDisks, Beside: &chaos.PowerLoss{Process: neighbour("power_loss")}},
+		{Fault: &chaos.DiskFull{Process: worker, Room: 8 << 10}, On: onDisks},
+		{Fault: &chaos.DiskSlow{Process: worker, Read: 2 * units.Millisecond, Write: units.Millisecond, Sync: 3 * units.Millisecond}, On: onDisks},
+		{Fault: &chaos.FsyncError{Process: worker, Nth: 3, Files: "dat?"}, On: onDisks},
+		{Fault: &chaos.DiskError{Process: worker, Reads: 0.2, Writes: 0.1, Seed: 9}, On: onDisks},
 		{Fault: &chaos.Pause{Process: worker}, On: workers, Beside: &chaos.Pause{Process: neighbour("pause")}},
 		{Fault: &chaos.Partition{Groups: [][]string{{"h0", "h1"}, {"h2", "h3", "h4"}}}, On: Hosts},
 		{Fault: &chaos.Partition{From: "h3", To: "h4", Answer: chaos.RST}, On: Hosts, Harm: Cuts},

@@ -1,6 +1,7 @@
 package chaostest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -30,6 +31,7 @@ func beChild() {
 // child is a real process: this test binary, run again.
 type child struct {
 	name string
+	env  string // what makes the binary this child; empty means childEnv
 
 	mu  sync.Mutex
 	cmd *exec.Cmd // nil when it is gone
@@ -50,7 +52,7 @@ func (c *child) Start(context.Context) error {
 		return err
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), childEnv+"=1")
+	cmd.Env = append(os.Environ(), cmp.Or(c.env, childEnv+"=1"))
 	if _, err := cmd.StdinPipe(); err != nil { // it ends with this process, or with Wait
 		return err
 	}
