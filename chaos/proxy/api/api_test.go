@@ -250,7 +250,7 @@ func TestTheProxyListensOnLoopbackOnly(t *testing.T) {
 			t.Errorf("%s was accepted", addr)
 		}
 	}
-	if _, err := NewServer(nil, ""); err == nil {
+	if _, err := NewServer(nil, Config{}); err == nil {
 		t.Error("a server without a token was made")
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -68,6 +67,44 @@ func (c *Client) Links(ctx context.Context) ([]LinkInfo, error) {
 	}
 	return all, nil
 }
+
+// Inject puts a fault in force, for a time unless that is 0; the proxy then heals it itself, whatever became of the caller.
+func (c *Client) Inject(ctx context.Context, f chaos.Fault, lasts time.Duration) (FaultInfo, error) {
+	var info FaultInfo
+	ask := injectRequest{Fault: Fault{f}, For: units.Duration(lasts)}
+	if err := c.call(ctx, http.MethodPost, "/v1/faults", ask, &info); err != nil {
+		return info, fmt.Errorf("injecting %s: %w", f, err)
+	}
+	return info, nil
+}
+
+// Fault is a fault as it is now.
+func (c *Client) Fault(ctx context.Context, id string) (FaultInfo, error) {
+	var info FaultInfo
+	err := c.call(ctx, http.MethodGet, "/v1/faults/"+url.PathEscape(id), nil, &info)
+	return info, err
+}
+
+// Heal takes a fault back. One that was healed before is no error.
+func (c *Client) Heal(ctx context.Context, id string) (FaultInfo, error) {
+	var info FaultInfo
+	if err := c.call(ctx, http.MethodDelete, "/v1/faults/"+url.PathEscape(id), nil, &info); err != nil {
+		return info, fmt.Errorf("healing %s: %w", id, err)
+	}
+	return info, nil
+}
+
+// Faults are those that were injected, in order; some may be healed.
+func (c *Client) Faults(ctx context.Context) ([]FaultInfo, error) {
+	var all []FaultInfo
+	if err := c.call(ctx, http.MethodGet, "/v1/faults", nil, &all); err != nil {
+		return nil, fmt.Errorf("listing faults: %w", err)
+	}
+	return all, nil
+}
+
+// Open is the link of a name, which may not be there.
+func (c *Client) Open(name string) *Link { return &Link{client: c, name: name} }
 
 // Metrics are the proxy's metrics in Prometheus' text format.
 func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
@@ -180,8 +217,16 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 		return got, nil
 	}
 	var e errorBody
-	if json.Unmarshal(got, &e) == nil && e.Error != "" {
-		return nil, errors.New(e.Error)
+	if json.Unmarshal(got, &e) != nil || e.Error == "" {
+		e.Error = "the proxy answered " + resp.Status
 	}
-	return nil, fmt.Errorf("the proxy answered %s", resp.Status)
+	return nil, &Refusal{resp.StatusCode, e.Error}
 }
+
+// A Refusal is an answer of the proxy that says why it did not do what it was asked.
+type Refusal struct {
+	Status int
+	Text   string
+}
+
+func (r *Refusal) Error() string { return r.Text }

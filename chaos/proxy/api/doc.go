@@ -2,8 +2,8 @@
 // are chaos.Links in another process. It must never decide what an effect does to bytes, which is package proxy's.
 // The command `shakedown chaos serve` runs the server, and the orchestrator and `shakedown chaos` use the client.
 //
-// Every request needs "Authorization: Bearer TOKEN". Names and ids are path-escaped; bodies are JSON; errors are
-// {"error": "…"}.
+// The proxy of a run wants "Authorization: Bearer TOKEN" with every request; see Guard. Names and ids are path-escaped; bodies
+// are JSON; errors are {"error": "…", "status": 400}.
 //
 //	GET    /v1/links                      all links
 //	PUT    /v1/links/{name}               create: {"network": "tcp", "address": "127.0.0.1:6379"}
@@ -13,5 +13,9 @@
 //	DELETE /v1/links/{name}/effects/{id}  clear it
 //	POST   /v1/links/{name}/probe         send a probe: {"give_up": "1s"}
 //	GET    /v1/links/{name}/counters      cumulative counters
+//	GET    /v1/faults                     faults that were injected, and what they did
+//	POST   /v1/faults                     inject and prove: {"fault": {"kind": "latency", …}, "for": "30s"}
+//	GET    /v1/faults/{id}                one of them
+//	DELETE /v1/faults/{id}                heal it, and prove it gone; repeating it is no error
 //	GET    /metrics                       the same, and what is in force, for Prometheus
 package api

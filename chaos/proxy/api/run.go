@@ -16,7 +16,7 @@ import (
 // TokenEnv is the environment variable that sets the token, so that it does not show in a list of processes.
 const TokenEnv = "SHAKEDOWN_CHAOS_TOKEN"
 
-// Options of the proxy process.
+// Options of the proxy process of a run.
 type Options struct {
 	Listen string // loopback address of the control API; empty means a free port of 127.0.0.1
 	Token  string // empty means $SHAKEDOWN_CHAOS_TOKEN, or else a random one
@@ -30,7 +30,7 @@ func (e *ListenError) Error() string { return "control API: " + e.Err.Error() }
 // Unwrap is why not.
 func (e *ListenError) Unwrap() error { return e.Err }
 
-// Run is the proxy process: it listens, prints one line of JSON, a Hello, to stdout, and serves until ctx is done.
+// Run is the proxy process of a run: it listens, prints one line of JSON, a Hello, to stdout, and serves until ctx is done.
 // Every link and connection has ended when it returns. A *ListenError is about o.Listen.
 func Run(ctx context.Context, stdout io.Writer, o Options) (err error) {
 	if o.Listen == "" {
@@ -50,7 +50,7 @@ func Run(ctx context.Context, stdout io.Writer, o Options) (err error) {
 		return err
 	}
 	defer p.Close()
-	s, err := NewServer(p, o.Token)
+	s, err := NewServer(p, Config{Guard: Guard{Token: o.Token}})
 	if err != nil {
 		return err
 	}

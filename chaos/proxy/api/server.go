@@ -2,14 +2,12 @@ package api
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,22 +23,41 @@ const (
 	longestProbe = 10 * time.Minute
 )
 
-// A Server answers the control API of one proxy.
-type Server struct {
-	proxy *proxy.Proxy
-	token string
-	mux   *http.ServeMux
+// Config is what a server serves beside the proxy's own resources, and to whom.
+type Config struct {
+	Guard Guard
+	// AllowLink says why a link must not be; nil wants links that listen on loopback.
+	AllowLink func(LinkSpec) error
+	// Rest answers what is neither below /v1 nor /metrics; nil leaves it unanswered.
+	Rest http.Handler
+	// Metrics are served beside the proxy's own.
+	Metrics []prometheus.Collector
 }
 
-// NewServer serves the proxy to whoever has the token. Without a token there is no server.
-func NewServer(p *proxy.Proxy, token string) (*Server, error) {
-	if token == "" {
+// A Server answers the control API of one proxy.
+type Server struct {
+	proxy   *proxy.Proxy
+	config  Config
+	faults  *ledger
+	mux     *http.ServeMux
+	handler http.Handler
+}
+
+// NewServer serves the proxy to those whom the guard lets in; one that lets in nobody is an error.
+func NewServer(p *proxy.Proxy, c Config) (*Server, error) {
+	if c.Guard.Token == "" && !c.Guard.Loopback {
 		return nil, errors.New("the control API needs a token")
 	}
-	s := &Server{proxy: p, token: token, mux: http.NewServeMux()}
+	if c.AllowLink == nil {
+		c.AllowLink = loopbackOnly
+	}
+	s := &Server{proxy: p, config: c, faults: newLedger(p), mux: http.NewServeMux()}
+	s.handler = c.Guard.protects(s.mux)
 	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(collector{p}); err != nil {
-		return nil, fmt.Errorf("metrics of the proxy: %w", err)
+	for _, m := range append([]prometheus.Collector{collector{p}}, c.Metrics...) {
+		if err := registry.Register(m); err != nil {
+			return nil, fmt.Errorf("metrics of the proxy: %w", err)
+		}
 	}
 	s.mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	for pattern, h := range map[string]func(*http.Request) (any, error){
@@ -52,39 +69,52 @@ func NewServer(p *proxy.Proxy, token string) (*Server, error) {
 		"DELETE /v1/links/{name}/effects/{id}": onLink(p, s.clear),
 		"POST /v1/links/{name}/probe":          onLink(p, s.probe),
 		"GET /v1/links/{name}/counters":        onLink(p, s.counters),
+		"GET /v1/faults":                       s.faultsInForce,
+		"POST /v1/faults":                      s.inject,
+		"GET /v1/faults/{id}":                  s.fault,
+		"DELETE /v1/faults/{id}":               s.heal,
 	} {
-		s.mux.HandleFunc(pattern, answer(h))
+		s.mux.HandleFunc(pattern, limited(answer(h)))
 	}
-	s.mux.HandleFunc("/", answer(func(r *http.Request) (any, error) {
-		return nil, refuse(http.StatusNotFound, "no such resource: %s %s", r.Method, r.URL.Path)
-	}))
+	s.mux.HandleFunc("/v1/", answer(unknown))
+	if c.Rest == nil {
+		c.Rest = answer(unknown)
+	}
+	s.mux.Handle("/", c.Rest)
 	return s, nil
 }
 
-// ServeHTTP refuses browsers and strangers before anything else: a page in a browser can reach loopback, by a
-// cross-site request (Origin) or by a name that it makes resolve to 127.0.0.1 (Host; DNS rebinding).
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	want := "Bearer " + s.token
-	switch {
-	case r.Header.Get("Origin") != "":
-		fail(w, refuse(http.StatusForbidden, "requests of web pages are refused"))
-	case !loopbackHost(r.Host):
-		fail(w, refuse(http.StatusForbidden, "host %q is not this machine's loopback", r.Host))
-	case subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte(want)) != 1:
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		fail(w, refuse(http.StatusUnauthorized, "a bearer token is needed"))
-	default:
+// loopbackOnly is what a run wants of its links.
+func loopbackOnly(s LinkSpec) error {
+	if s.Listen != "" && !loopbackHost(s.Listen) {
+		return fmt.Errorf("links listen on loopback only, not on %s", s.Listen)
+	}
+	return nil
+}
+
+func unknown(r *http.Request) (any, error) {
+	return nil, refuse(http.StatusNotFound, "no such resource: %s %s", r.Method, r.URL.Path)
+}
+
+// limited bounds the body of a request.
+func limited(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, bodyBytes)
-		s.mux.ServeHTTP(w, r)
+		next(w, r)
 	}
 }
 
-// Serve answers on ln, which must be on loopback, until ctx is done, and returns once every request has ended.
+// ServeHTTP refuses browsers and strangers before anything else.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Serve answers on ln until ctx is done, and returns once every request has ended. What is not on loopback must have a
+// token. Faults that are in force then go with the links, when the proxy is closed.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	if !loopbackHost(ln.Addr().String()) {
+	if s.config.Guard.Token == "" && !loopbackHost(ln.Addr().String()) {
 		_ = ln.Close()
-		return fmt.Errorf("the control API listens on loopback only, not on %s", ln.Addr())
+		return fmt.Errorf("the control API listens on loopback only, not on %s, while it has no token", ln.Addr())
 	}
+	defer s.faults.close()
 	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	srv := &http.Server{
@@ -109,29 +139,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	return err
 }
 
-// loopbackHost says whether a Host header or an address names this machine's loopback.
-func loopbackHost(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = hostport
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
-}
-
-// A refusal is an error with its status.
-type refusal struct {
-	status int
-	text   string
-}
-
-func (r *refusal) Error() string { return r.text }
-
 func refuse(status int, format string, args ...any) error {
-	return &refusal{status, fmt.Sprintf(format, args...)}
+	return &Refusal{status, fmt.Sprintf(format, args...)}
 }
 
 // answer writes what a handler returns: a value, nothing, or an error.
@@ -151,10 +160,10 @@ func answer(h func(*http.Request) (any, error)) http.HandlerFunc {
 
 func fail(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
-	if r, ok := errors.AsType[*refusal](err); ok {
-		status = r.status
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		status = r.Status
 	}
-	write(w, status, errorBody{err.Error()})
+	write(w, status, errorBody{err.Error(), status})
 }
 
 func write(w http.ResponseWriter, status int, v any) {
@@ -209,8 +218,8 @@ func (s *Server) create(r *http.Request) (any, error) {
 	if spec.Name != r.PathValue("name") {
 		return nil, refuse(http.StatusBadRequest, "the body names the link %q, the path %q", spec.Name, r.PathValue("name"))
 	}
-	if spec.Listen != "" && !loopbackHost(spec.Listen) {
-		return nil, refuse(http.StatusBadRequest, "links listen on loopback only, not on %s", spec.Listen)
+	if err := s.config.AllowLink(spec); err != nil {
+		return nil, refuse(http.StatusBadRequest, "%v", err)
 	}
 	l, err := s.proxy.Create(r.Context(), spec)
 	switch {

@@ -22,7 +22,6 @@ type Proxy struct {
 	Enabled  bool   `json:"enabled"`
 
 	toxics map[chaos.Direction][]*toxics.ToxicWrapper // in the order of their creation
-	kept   map[string]chaos.Effect                    // effects that are no toxics, while it is disabled
 }
 
 // A view is a proxy as the API shows it, at one moment.
@@ -106,19 +105,13 @@ func (c *collection) get(name string) (*Proxy, error) {
 	return nil, errProxyNotFound
 }
 
-// start enables a proxy that is not, with its toxics and whatever else was in force.
+// start enables a proxy that is not, with its toxics.
 func (c *collection) start(ctx context.Context, p *Proxy) error {
 	l, err := c.links.Create(ctx, p.spec())
 	if err != nil {
 		return err
 	}
 	p.Listen, p.Enabled = l.Addr(), true
-	for id, e := range p.kept {
-		if err := l.Shape(ctx, id, e); err != nil {
-			return err
-		}
-	}
-	p.kept = nil
 	for _, t := range p.list() {
 		if err := c.apply(ctx, p, t); err != nil {
 			return err
@@ -127,17 +120,11 @@ func (c *collection) start(ctx context.Context, p *Proxy) error {
 	return nil
 }
 
-// stop disables a proxy, which ends its connections.
+// stop disables a proxy, which ends its connections, and the effects that are no toxics.
 func (c *collection) stop(p *Proxy) {
-	l, ok := c.links.Link(p.Name)
-	if !p.Enabled || !ok {
-		return
+	if p.Enabled {
+		c.links.Delete(p.Name)
 	}
-	p.kept = l.Effects()
-	for _, t := range p.list() {
-		delete(p.kept, effectID(t))
-	}
-	c.links.Delete(p.Name)
 	p.Enabled = false
 }
 

@@ -4,6 +4,6 @@
 // package daemon, which serves it, does.
 //
 // Links that were made in other ways are proxies here too, and those that were deleted are gone. Effects that are no
-// toxics are neither shown nor touched, and stay in force while a proxy is disabled, moved and enabled.
+// toxics are neither shown nor touched, and end with the link when its proxy is disabled or moved.
 // docs/toxiproxy.md lists what a client may see that differs.
 package toxiproxy

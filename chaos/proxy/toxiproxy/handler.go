@@ -1,9 +1,11 @@
 package toxiproxy
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 
 	"shakedown/chaos/proxy"
@@ -60,6 +62,12 @@ func New(p *proxy.Proxy, o Options) *Handler {
 	}
 	h.mux.HandleFunc("/version", version)
 	return h
+}
+
+// Populate makes the proxies of a list, as a request to /populate does, and as Toxiproxy does with its configuration file.
+func (h *Handler) Populate(ctx context.Context, list io.Reader) error {
+	_, err := h.collection.populate(ctx, list)
+	return err
 }
 
 // ServeHTTP gives each request an id, as Toxiproxy does.
