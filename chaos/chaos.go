@@ -29,6 +29,13 @@ type Fault interface {
 	Inject(context.Context, Surface) (Injection, error)
 }
 
+// A FileReader is a Fault that reads files when it is injected. Inline replaces their names by what is in them, so that
+// the fault can be sent to where they are not.
+type FileReader interface {
+	Files() []string
+	Inline() error
+}
+
 // An Injection is a fault in force.
 type Injection interface {
 	// Landed says what was observed when the fault took effect.

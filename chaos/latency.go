@@ -34,7 +34,10 @@ type Latency struct {
 	Seed  uint64  `json:"seed,omitempty"`
 }
 
-var _ Fault = (*Latency)(nil)
+var (
+	_ Fault      = (*Latency)(nil)
+	_ FileReader = (*Latency)(nil)
+)
 
 // Kind is "latency".
 func (*Latency) Kind() string { return "latency" }
@@ -173,6 +176,25 @@ func (f *Latency) law() (law, error) {
 	var err error
 	l.trace, err = readTrace(f.TraceFile)
 	return l, err
+}
+
+// Files is the file of the trace, if it is in one.
+func (f *Latency) Files() []string {
+	if f.TraceFile == "" {
+		return nil
+	}
+	return []string{f.TraceFile}
+}
+
+// Inline reads the trace.
+func (f *Latency) Inline() (err error) {
+	if f.TraceFile != "" {
+		f.Trace, err = readTrace(f.TraceFile)
+	}
+	if err == nil {
+		f.TraceFile = ""
+	}
+	return err
 }
 
 func millis(ns float64) float64 { return ns / 1e6 }

@@ -66,8 +66,8 @@ func (l *ledger) alone(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// inject puts a fault in force, for a time unless that is 0. One that cannot be seen is taken back: a fault that does
-// nothing is worse than none.
+// inject puts a fault in force, for a time unless that is 0. One that cannot be seen is taken back, because a fault that
+// does nothing is worse than none, unless other effects may hide it; then it may still be seen when it is healed.
 func (l *ledger) inject(ctx context.Context, f chaos.Fault, lasts time.Duration) (FaultInfo, error) {
 	done, err := l.alone(ctx)
 	if err != nil {
@@ -75,6 +75,9 @@ func (l *ledger) inject(ctx context.Context, f chaos.Fault, lasts time.Duration)
 	}
 	defer done()
 	s := &surface{proxy: l.proxy}
+	if r, ok := f.(chaos.FileReader); ok && len(r.Files()) > 0 {
+		return FaultInfo{}, refuse(http.StatusBadRequest, "%s: the proxy reads no files for its callers; send what is in %s", f.Kind(), r.Files()[0])
+	}
 	if err := f.Available(s); err != nil {
 		return FaultInfo{}, refuse(http.StatusBadRequest, "%v%s", err, s.present())
 	}
@@ -82,7 +85,7 @@ func (l *ledger) inject(ctx context.Context, f chaos.Fault, lasts time.Duration)
 	if err != nil {
 		return FaultInfo{}, err
 	}
-	if !in.Landed().Seen {
+	if !in.Landed().Seen && !s.crowded() {
 		_, err := in.Heal(ctx)
 		return FaultInfo{}, errors.Join(refuse(http.StatusUnprocessableEntity, "%s was taken back: %s", f, in.Landed()), err)
 	}
@@ -161,6 +164,7 @@ func (l *ledger) settle() {
 // settle notes that the fault is healed. The caller holds mu.
 func (e *entry) settle(met chaos.Evidence) {
 	e.info.Healed, e.info.Met, e.info.Problem = time.Now(), met, ""
+	e.info.Landed = e.injection.Landed() // which may have been seen only now
 	close(e.healed)
 }
 
@@ -276,6 +280,18 @@ func (n noted) Shape(ctx context.Context, id string, e chaos.Effect) error {
 }
 
 func (*surface) Processes(string) []chaos.Process { return nil }
+
+// crowded says whether a link that was given has effects of others in force.
+func (s *surface) crowded() bool {
+	for _, l := range s.given {
+		for id := range l.Effects() {
+			if !slices.Contains(s.shaped, EffectRef{l.Name(), id}) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // present says which links there are, for an error that says that one is missing.
 func (s *surface) present() string {
