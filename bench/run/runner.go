@@ -172,7 +172,7 @@ func (r *runner) startProxy(ctx context.Context) error {
 	defer cancel()
 	ready := newFirstLine()
 	p, err := r.keeper.Start(ctx, proc.Spec{
-		Name: "proxy", Path: r.o.Program, Args: []string{"chaos", "serve"}, Log: r.writer.Dir() + "/proxy.log", Stdout: ready,
+		Name: "proxy", Path: r.o.Program, Args: []string{"chaos", "serve", "--for-run"}, Log: r.writer.Dir() + "/proxy.log", Stdout: ready,
 	})
 	if err != nil {
 		return fmt.Errorf("start the proxy: %w", err)

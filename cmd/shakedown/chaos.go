@@ -1,39 +1,35 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-
 	"github.com/spf13/cobra"
 
-	"shakedown/bench/run"
-	"shakedown/chaos/proxy/api"
+	"shakedown/internal/chaosctl"
 )
 
 func newChaos() *cobra.Command {
-	cmd := &cobra.Command{Use: "chaos", Short: "The fault proxy", Args: cobra.NoArgs}
-	cmd.AddCommand(newChaosServe())
+	cmd := &cobra.Command{
+		Use:   "chaos",
+		Short: "The fault proxy, standing alone",
+		Long: `A proxy that stands between any client and any server and does to their connections what networks do. It answers Toxiproxy's
+HTTP API, so that Toxiproxy's clients drive it, and one of its own, which these commands use.
+
+  shakedown chaos serve                                          the proxy; Ctrl-C ends it, and all that it does
+  shakedown chaos link add redis --upstream 127.0.0.1:6379       a link; says where it listens
+  shakedown chaos inject latency --link redis --delay 50ms       says whether it landed, and its id
+  shakedown chaos status                                         links, what is in force, what it achieved
+  shakedown chaos heal latency-1                                 says what the fault did to real traffic
+
+Exit codes: 0 done, and seen; 2 bad input; 3 no daemon answers, or this machine lacks something; 4 the fault could not be seen to
+land, or to go; 5 interrupted, and healed; 70 internal error.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newChaosServe(), newChaosInject(), newChaosHeal(), newChaosStatus(), newChaosLink())
 	return cmd
 }
 
-func newChaosServe() *cobra.Command {
-	var o api.Options
-	cmd := &cobra.Command{
-		Use:   "serve",
-		Short: "Run the fault proxy and its control API until told to stop",
-		Long: `Runs a TCP proxy whose links can be delayed, throttled, held and reset through an HTTP API on loopback.
-Prints one line, {"control":"http://127.0.0.1:PORT","token":"…"}; every call needs the token as a bearer token.
-The token is $SHAKEDOWN_CHAOS_TOKEN when that is set.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := api.Run(cmd.Context(), cmd.OutOrStdout(), o)
-			var listen *api.ListenError
-			if errors.As(err, &listen) {
-				return &run.InputError{Err: fmt.Errorf("--listen: %w", err)}
-			}
-			return err
-		},
-	}
-	cmd.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:0", "loopback `address` of the control API")
-	return cmd
+// daemonFlags are those of every command that talks to a daemon.
+func daemonFlags(cmd *cobra.Command, o *chaosctl.Options) {
+	cmd.Flags().StringVar(&o.Control, "control", chaosctl.DefaultControl, "`URL` of the daemon")
+	cmd.Flags().StringVarP(&o.Format, "output", "o", "text", "`format`: text, json")
 }

@@ -12,6 +12,7 @@ import (
 
 	"shakedown/chaos"
 	"shakedown/chaos/proxy"
+	"shakedown/internal/units"
 )
 
 const (
@@ -35,12 +36,33 @@ type ledger struct {
 	entries []*entry // in the order of injection
 }
 
-// An entry is one fault. The ledger's mu guards info; injection and surface never change.
+// An entry is one fault. The ledger's mu guards info; the rest never changes.
 type entry struct {
 	info      FaultInfo
 	injection chaos.Injection
 	surface   *surface
-	healed    chan struct{} // closed when it is
+	delays    chaos.Histogram // of its links, when it was injected
+	healed    chan struct{}   // closed when it is
+}
+
+// now is the fault with what it did to delays so far.
+func (e *entry) now() FaultInfo {
+	info := e.info
+	if info.InForce() {
+		info.Delays = quantiles(e.surface.delays(), e.delays)
+	}
+	return info
+}
+
+// quantiles are those of the delays since a start; nil when there was none.
+func quantiles(now, start chaos.Histogram) *Delays {
+	now.Merge(start, -1)
+	n := now.Count()
+	if n == 0 {
+		return nil
+	}
+	at := func(q float64) units.Duration { return units.Duration(now.Quantile(q)) }
+	return &Delays{Count: n, P50: at(0.50), P99: at(0.99), Max: at(1)}
 }
 
 func newLedger(p *proxy.Proxy) *ledger {
@@ -96,7 +118,7 @@ func (l *ledger) enter(f chaos.Fault, in chaos.Injection, s *surface, lasts time
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.made++
-	e := &entry{injection: in, surface: s, healed: make(chan struct{}), info: FaultInfo{
+	e := &entry{injection: in, surface: s, delays: s.delays(), healed: make(chan struct{}), info: FaultInfo{
 		ID: fmt.Sprintf("%s-%d", f.Kind(), l.made), Fault: Fault{f}, Text: f.String(),
 		Since: time.Now(), Landed: in.Landed(), Effects: slices.Clone(s.shaped),
 	}}
@@ -156,7 +178,7 @@ func (l *ledger) find(id string) (*entry, error) {
 func (l *ledger) settle() {
 	for _, e := range l.entries {
 		if name := e.surface.gone(); name != "" && e.info.InForce() {
-			e.settle(chaos.Evidence{What: "link " + name + " was closed, and the fault went with it"})
+			e.settle(chaos.Evidence{What: "link " + name + " was closed, and the fault went with it", Seen: true})
 		}
 	}
 }
@@ -174,7 +196,7 @@ func (l *ledger) all() []FaultInfo {
 	l.settle()
 	infos := []FaultInfo{}
 	for _, e := range l.entries {
-		infos = append(infos, e.info)
+		infos = append(infos, e.now())
 	}
 	return infos
 }
@@ -184,7 +206,7 @@ func (l *ledger) now(e *entry) FaultInfo {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.settle()
-	return e.info
+	return e.now()
 }
 
 // heal takes a fault back; one that is healed stays so.
@@ -204,7 +226,7 @@ func (l *ledger) heal(ctx context.Context, e *entry) (FaultInfo, error) {
 	case !e.info.InForce(): // its link was closed meanwhile
 	case err != nil:
 		e.info.Problem = err.Error()
-		return e.info, refuse(http.StatusConflict, "%v", err)
+		return e.info, refuse(http.StatusUnprocessableEntity, "%v", err)
 	default:
 		e.settle(met)
 	}
@@ -257,7 +279,9 @@ var _ chaos.Surface = (*surface)(nil)
 func (s *surface) Links(name string) []chaos.Link {
 	for _, l := range s.proxy.Links() {
 		if strings.ReplaceAll(l.Name(), "->", "→") == name {
-			s.given = append(s.given, l)
+			if !slices.Contains(s.given, l) {
+				s.given = append(s.given, l)
+			}
 			return []chaos.Link{noted{l, s}}
 		}
 	}
@@ -280,6 +304,16 @@ func (n noted) Shape(ctx context.Context, id string, e chaos.Effect) error {
 }
 
 func (*surface) Processes(string) []chaos.Process { return nil }
+
+// delays are those that the links have achieved, ever.
+func (s *surface) delays() chaos.Histogram {
+	sum := chaos.Histogram{}
+	for _, l := range s.given {
+		n, _ := l.Counters(context.Background()) // reads memory
+		sum.Merge(n.Delays, 1)
+	}
+	return sum
+}
 
 // crowded says whether a link that was given has effects of others in force.
 func (s *surface) crowded() bool {

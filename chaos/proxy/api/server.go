@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	bodyBytes    = 64 << 10
+	headerBytes  = 64 << 10
+	bodyBytes    = 4 << 20 // a trace of delays is the longest
 	shutdownTime = 2 * time.Second
 	longestProbe = 10 * time.Minute
 )
@@ -118,7 +119,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	srv := &http.Server{
-		Handler: s, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: bodyBytes,
+		Handler: s, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: headerBytes,
 		BaseContext: func(net.Listener) context.Context { return requests },
 	}
 	served := make(chan error, 1)

@@ -48,12 +48,22 @@ type FaultInfo struct {
 	// Until is when it heals by itself; zero means never.
 	Until  time.Time      `json:"until,omitzero"`
 	Landed chaos.Evidence `json:"landed"`
+	// Delays are those that chunks of real traffic achieved on its links so far; nil when none was delayed, or it is healed.
+	Delays *Delays `json:"delays,omitempty"`
 	// Healed is when it was; zero while it is in force.
 	Healed time.Time `json:"healed,omitzero"`
 	// Met is what it did to real traffic, known once it is healed.
 	Met chaos.Evidence `json:"met,omitzero"`
 	// Problem is why the last attempt at healing it failed.
 	Problem string `json:"problem,omitempty"`
+}
+
+// Delays say how a number of delays were spread.
+type Delays struct {
+	Count int64          `json:"count"`
+	P50   units.Duration `json:"p50"`
+	P99   units.Duration `json:"p99"`
+	Max   units.Duration `json:"max"`
 }
 
 // An EffectRef is an effect on a link.
