@@ -28,6 +28,7 @@ var rules = []rule{
 	{"internal/allow", nil, "addresses, and nothing of what is done to them"},
 	{"chaos", nil, "the vocabulary of faults stands at the bottom"},
 	{"chaos/proxy/intercept", []string{"chaos"}, "what proxy and protocols share"},
+	{"chaos/proxy/intercept/...", []string{"chaos", "chaos/proxy/intercept"}, "a protocol knows no other, and moves no bytes"},
 	{"chaos/proxy", []string{"chaos", "chaos/proxy/intercept"}, ""},
 	{"chaos/proxy/api", []string{"chaos", "chaos/proxy"}, ""},
 	{"chaos/proxy/toxiproxy/toxics", []string{"chaos"}, "a toxic is an effect, whatever carries it out"},

@@ -62,16 +62,22 @@ func LocalEngines(t *testing.T) Engines {
 // URL is where the named engine answers. It fails the test when the engine is not installed; the error says what to install.
 func (s *Shared) URL(t testing.TB, name string) string {
 	t.Helper()
+	return s.Engine(t, name).URL()
+}
+
+// Engine is the named engine, likewise.
+func (s *Shared) Engine(t testing.TB, name string) stack.Instance {
+	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e, ok := s.started[name]; ok {
-		return e.URL()
+		return e
 	}
 	e, err := s.start(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return e.URL()
+	return e
 }
 
 func (s *Shared) start(ctx context.Context, name string) (stack.Instance, error) {
