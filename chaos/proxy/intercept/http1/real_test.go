@@ -96,7 +96,14 @@ func (r rig) acted(t *testing.T) int64 {
 	return c.Acted
 }
 
-func (r rig) ask(t *testing.T, method, path, body string) (*http.Response, string) {
+// reply is what came back.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (r rig) ask(t *testing.T, method, path, body string) reply {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.addr+path, strings.NewReader(body))
 	must(t, err)
@@ -108,7 +115,7 @@ func (r rig) ask(t *testing.T, method, path, body string) (*http.Response, strin
 	defer func() { _ = resp.Body.Close() }()
 	got, err := io.ReadAll(resp.Body)
 	must(t, err)
-	return resp, string(got)
+	return reply{resp.StatusCode, resp.Header, string(got)}
 }
 
 func must(t *testing.T, err error) {
@@ -128,7 +135,7 @@ func TestAnAnswerTakesThePlaceOfTheServers(t *testing.T) {
 			r.set(t, chaos.Pick{}, chaos.HTTPRule{Path: "/orders/*", Answer: busy, When: when})
 			for _, path := range []string{"/orders/1?x=/", "/orders/2", "/bye", "/orders/3"} {
 				for _, method := range []string{"GET", "POST", "HEAD"} {
-					resp, body := r.ask(t, method, path, strings.Repeat("x", 100_000))
+					got := r.ask(t, method, path, strings.Repeat("x", 100_000))
 					want, status := busy.Body, 503
 					if path == "/bye" {
 						want, status = method+" /bye "+strings.Repeat("x", 100_000), 200
@@ -136,8 +143,8 @@ func TestAnAnswerTakesThePlaceOfTheServers(t *testing.T) {
 					if method == "HEAD" {
 						want = ""
 					}
-					if resp.StatusCode != status || body != want || (resp.Header.Get("Retry-After") == "2") != (status == 503) {
-						t.Errorf("%s %s: %s %v, %d bytes", method, path, resp.Status, resp.Header, len(body))
+					if got.status != status || got.body != want || (got.header.Get("Retry-After") == "2") != (status == 503) {
+						t.Errorf("%s %s: %d %v, %d bytes", method, path, got.status, got.header, len(got.body))
 					}
 				}
 			}
@@ -156,8 +163,8 @@ func TestAClientThatAsksFirstIsAnsweredAtOnce(t *testing.T) {
 	r := newRig(t)
 	r.set(t, chaos.Pick{Nth: 2}, chaos.HTTPRule{Method: "POST", Answer: busy})
 	for i, want := range []int{200, 503, 200} {
-		if resp, _ := r.ask(t, "POST", "/", "expect"); resp.StatusCode != want {
-			t.Errorf("request %d: %s", i, resp.Status)
+		if got := r.ask(t, "POST", "/", "expect"); got.status != want {
+			t.Errorf("request %d: %d", i, got.status)
 		}
 	}
 	if r.served.Load() != 2 {
@@ -170,8 +177,7 @@ func TestAShareIsDrawnFromTheSeed(t *testing.T) {
 	r.set(t, chaos.Pick{Share: 0.25, Seed: 3}, chaos.HTTPRule{Answer: busy})
 	draw := func() (fates []int) {
 		for range 200 {
-			resp, _ := r.ask(t, "GET", "/", "")
-			fates = append(fates, resp.StatusCode)
+			fates = append(fates, r.ask(t, "GET", "/", "").status)
 		}
 		return fates
 	}
@@ -206,7 +212,7 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 		must(t, err)
 		body, err := io.ReadAll(resp.Body)
 		must(t, err)
-		if failed := resp.StatusCode == 503; failed != strings.HasPrefix(p, "/no") {
+		if failed := resp.StatusCode == http.StatusServiceUnavailable; failed != strings.HasPrefix(p, "/no") {
 			t.Errorf("%s: %s %q", p, resp.Status, body)
 		}
 	}
@@ -260,8 +266,8 @@ func TestAnAnswerIsCut(t *testing.T) {
 	}
 	r := newRig(t)
 	r.set(t, chaos.Pick{}, chaos.HTTPRule{Cut: &chaos.HTTPCut{AfterBytes: 1000}})
-	if _, body := r.ask(t, "GET", "/short", ""); body != "GET /short " || r.acted(t) != 0 {
-		t.Errorf("a short answer is %q, and the rule acted %d times", body, r.acted(t))
+	if got := r.ask(t, "GET", "/short", ""); got.body != "GET /short " || r.acted(t) != 0 {
+		t.Errorf("a short answer is %q, and the rule acted %d times", got.body, r.acted(t))
 	}
 }
 
@@ -276,7 +282,7 @@ func TestAnUpgradePasses(t *testing.T) {
 	in := bufio.NewReader(c)
 	resp, err := http.ReadResponse(in, nil)
 	must(t, err)
-	if resp.StatusCode != 101 {
+	if resp.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatal(resp.Status)
 	}
 	said := []byte("GET /no HTTP/1.1\r\n\r\n\x00\xff")

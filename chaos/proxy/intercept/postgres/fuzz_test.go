@@ -44,6 +44,6 @@ func FuzzWhereBytesAreCutChangesNothing(f *testing.F) {
 // kept is how many bytes a filter keeps, about.
 func kept(of intercept.Filter) int {
 	f := of.(*filter)
-	n := f.client.Held() + f.server.Held() + len(f.client.reader.body) + len(f.server.reader.body) + f.client.bytes
+	n := f.client.Held() + f.server.Held() + len(f.client.body) + len(f.server.body) + f.client.bytes
 	return n + overhead*(len(f.client.portals)+len(f.pending))
 }

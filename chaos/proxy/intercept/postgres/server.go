@@ -51,9 +51,9 @@ func (s *server) encrypted() {
 	s.encryption = false
 	switch s.Rest()[0] {
 	case 'S':
-		s.filter.opaque("TLS")
+		s.opaque("TLS")
 	case 'G':
-		s.filter.opaque("GSSAPI encryption")
+		s.opaque("GSSAPI encryption")
 	case 'N':
 		s.Take(1)
 	} // else it is an error, as a server gives that knows of no encryption
@@ -91,7 +91,7 @@ func (s *server) wants(kind byte, size int) int {
 	return 0
 }
 
-func (s *server) garbled(byte) { s.filter.opaque("bytes that are not PostgreSQL's protocol") }
+func (s *server) garbled(byte) { s.opaque("bytes that are not PostgreSQL's protocol") }
 
 // ends lets the next message pass, unless what came before it waits, or nothing passes any more.
 func (s *server) ends() {
