@@ -211,7 +211,7 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 		resp, err := http.ReadResponse(in, nil)
 		must(t, err)
 		body, err := io.ReadAll(resp.Body)
-		must(t, err)
+		must(t, errors.Join(err, resp.Body.Close()))
 		if failed := resp.StatusCode == http.StatusServiceUnavailable; failed != strings.HasPrefix(p, "/no") {
 			t.Errorf("%s: %s %q", p, resp.Status, body)
 		}
@@ -282,6 +282,7 @@ func TestAnUpgradePasses(t *testing.T) {
 	in := bufio.NewReader(c)
 	resp, err := http.ReadResponse(in, nil)
 	must(t, err)
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatal(resp.Status)
 	}

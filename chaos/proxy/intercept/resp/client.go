@@ -211,7 +211,7 @@ func (c *client) decide(name string, key []byte) {
 	case failed != nil:
 		c.dirty = c.dirty || c.multi
 		c.Drop()
-		c.filter.answer(answer{after: c.sent, text: failed.Match.reply(key), rule: failed})
+		c.answer(answer{after: c.sent, text: failed.Match.reply(key), rule: failed})
 	default:
 		if c.Holds() {
 			c.Pass(at)
@@ -228,7 +228,7 @@ func (c *client) abort(failed *rule, key []byte) {
 	}
 	c.Drop()
 	c.Insert([]byte("*1\r\n$7\r\nDISCARD\r\n"), 0)
-	c.filter.answer(answer{after: c.sent, swap: true, text: text, rule: failed})
+	c.answer(answer{after: c.sent, swap: true, text: text, rule: failed})
 	c.sent++
 	c.multi, c.dirty = false, false
 }
