@@ -85,7 +85,7 @@ type PostgresRule struct {
 	// Exactly one of the rest is set.
 
 	// Error answers in the server's place. The server executes nothing, and a transaction is aborted as by any error.
-	Error *PostgresError `json:"error,omitempty"`
+	Error *ErrorResponse `json:"error,omitempty"`
 	// Delay keeps a command, and what the connection sends after it, from the server for so long.
 	Delay units.Duration `json:"delay,omitempty"`
 	// LoseAck lets the server commit, and keeps its answer: needs Commit.
@@ -96,8 +96,8 @@ type PostgresRule struct {
 	CutAtCommit bool `json:"cut_at_commit,omitempty"`
 }
 
-// PostgresError is an ErrorResponse.
-type PostgresError struct {
+// ErrorResponse is the server's answer to a command that fails.
+type ErrorResponse struct {
 	SQLState string `json:"sqlstate"` // five characters: appendix A of the manual
 	Message  string `json:"message,omitempty"`
 	// Fatal ends the connection after the answer, as the server does with 57P01.
@@ -141,7 +141,7 @@ type HTTPRule struct {
 
 	Answer *HTTPAnswer    `json:"answer,omitempty"`
 	Delay  units.Duration `json:"delay,omitempty"`
-	Cut    *HTTPCut       `json:"cut,omitempty"`
+	Cut    *Truncation       `json:"cut,omitempty"`
 	// When says on which side of the server Answer and Delay act; empty is before.
 	When When `json:"when,omitempty"`
 }
@@ -162,8 +162,8 @@ type HTTPAnswer struct {
 	Body       string         `json:"body,omitempty"`
 }
 
-// HTTPCut ends the connection within an answer.
-type HTTPCut struct {
+// Truncation ends the connection within an answer.
+type Truncation struct {
 	// AfterBytes of the answer's body, as it is framed, are passed on. Shorter answers are left whole.
 	AfterBytes int64 `json:"after_bytes,omitempty"`
 	// Reset cuts with a RST in place of a FIN.
@@ -273,7 +273,7 @@ func (r *PostgresRule) validate() error {
 	return nil
 }
 
-func (e *PostgresError) validate() error {
+func (e *ErrorResponse) validate() error {
 	if len(e.SQLState) != 5 || strings.Trim(e.SQLState, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 		return fmt.Errorf("sqlstate %q is not five digits and capital letters, as 40001 is", e.SQLState)
 	}

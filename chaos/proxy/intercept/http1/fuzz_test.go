@@ -22,7 +22,7 @@ func FuzzWhereBytesAreCutChangesNothing(f *testing.F) {
 		{Answer: &chaos.HTTPAnswer{Status: 503, Body: "no"}, Path: "/*"},
 		{Answer: &chaos.HTTPAnswer{Status: 429}, When: chaos.After},
 		{Delay: units.Millisecond, Path: "/*a*"},
-		{Cut: &chaos.HTTPCut{AfterBytes: 3}},
+		{Cut: &chaos.Truncation{AfterBytes: 3}},
 	}
 	f.Fuzz(func(t *testing.T, stored []byte) {
 		for _, r := range rules {

@@ -238,14 +238,14 @@ func TestOnlyMatchingRequestsAreDelayed(t *testing.T) {
 func TestAnAnswerIsCut(t *testing.T) {
 	for name, tc := range map[string]struct {
 		path string
-		cut  chaos.HTTPCut
+		cut  chaos.Truncation
 		want error
 		got  string
 	}{
-		"sized":           {"/abcdef", chaos.HTTPCut{AfterBytes: 4}, io.ErrUnexpectedEOF, "GET "},
-		"chunked":         {"/chunked", chaos.HTTPCut{AfterBytes: 8}, io.ErrUnexpectedEOF, "some "},
-		"before its body": {"/abcdef", chaos.HTTPCut{}, io.ErrUnexpectedEOF, ""},
-		"reset":           {"/abcdef", chaos.HTTPCut{AfterBytes: 4, Reset: true}, syscall.ECONNRESET, "GET "},
+		"sized":           {"/abcdef", chaos.Truncation{AfterBytes: 4}, io.ErrUnexpectedEOF, "GET "},
+		"chunked":         {"/chunked", chaos.Truncation{AfterBytes: 8}, io.ErrUnexpectedEOF, "some "},
+		"before its body": {"/abcdef", chaos.Truncation{}, io.ErrUnexpectedEOF, ""},
+		"reset":           {"/abcdef", chaos.Truncation{AfterBytes: 4, Reset: true}, syscall.ECONNRESET, "GET "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -265,7 +265,7 @@ func TestAnAnswerIsCut(t *testing.T) {
 		})
 	}
 	r := newRig(t)
-	r.set(t, chaos.Pick{}, chaos.HTTPRule{Cut: &chaos.HTTPCut{AfterBytes: 1000}})
+	r.set(t, chaos.Pick{}, chaos.HTTPRule{Cut: &chaos.Truncation{AfterBytes: 1000}})
 	if got := r.ask(t, "GET", "/short", ""); got.body != "GET /short " || r.acted(t) != 0 {
 		t.Errorf("a short answer is %q, and the rule acted %d times", got.body, r.acted(t))
 	}

@@ -19,7 +19,7 @@ func FuzzAConnectionWithoutRulesIsPassedAsItIs(f *testing.F) {
 // rules are such that each may act on any connection.
 var rules = map[string]chaos.PostgresRule{
 	"a delay": {Delay: units.Millisecond, Statement: "(?i)select|insert"},
-	"b error": {Error: &chaos.PostgresError{SQLState: "40001"}, Statement: "(?i)insert"},
+	"b error": {Error: &chaos.ErrorResponse{SQLState: "40001"}, Statement: "(?i)insert"},
 	"c lose":  {LoseAck: chaos.LostByHold, Commit: true, Autocommit: true},
 	"d cut":   {CutAfter: 2},
 }

@@ -53,7 +53,7 @@ func newRig(t *testing.T) rig {
 	e := engines.Engine(t, "postgres")
 	network, address := e.Dial()
 	r := rig{Inspector: postgres.New("service-0→postgres")}
-	r.url = e.URLVia(intercepttest.Relay(t, r, network, address))
+	r.url = e.URLVia(intercepttest.Relay(t, r, network, address), "")
 	r.direct = connect(t, e.URL(), pgx.QueryExecModeExec)
 	r.sql(t, "DROP TABLE IF EXISTS fact; CREATE TABLE fact (v int)")
 	return r
@@ -150,7 +150,7 @@ func must(t *testing.T, err error) {
 
 func serialization(pick chaos.Pick, statement string) chaos.Rule {
 	return chaos.Rule{Pick: pick, PostgreSQL: &chaos.PostgresRule{
-		Statement: statement, Error: &chaos.PostgresError{SQLState: "40001", Message: "could not serialize access"},
+		Statement: statement, Error: &chaos.ErrorResponse{SQLState: "40001", Message: "could not serialize access"},
 	}}
 }
 
@@ -271,7 +271,7 @@ func TestAFatalErrorEndsTheConnection(t *testing.T) {
 	r := newRig(t)
 	c := r.connect(t, pgx.QueryExecModeExec)
 	r.set(t, "e", chaos.Rule{PostgreSQL: &chaos.PostgresRule{
-		Statement: "INSERT", Error: &chaos.PostgresError{SQLState: "57P01", Message: "terminating", Fatal: true},
+		Statement: "INSERT", Error: &chaos.ErrorResponse{SQLState: "57P01", Message: "terminating", Fatal: true},
 	}})
 	_, err := c.Exec(t.Context(), insert, 1)
 	wantState(t, err, "57P01")
@@ -543,7 +543,7 @@ func TestRecordScripts(t *testing.T) {
 	e := engines.Engine(t, "postgres")
 	network, address := e.Dial()
 	recorder := &intercepttest.Recorder{}
-	url := e.URLVia(intercepttest.Relay(t, recorder, network, address))
+	url := e.URLVia(intercepttest.Relay(t, recorder, network, address), "")
 	direct := connect(t, e.URL(), pgx.QueryExecModeExec)
 	_, err := direct.Exec(t.Context(), "DROP TABLE IF EXISTS fact; CREATE TABLE fact (v int)")
 	must(t, err)

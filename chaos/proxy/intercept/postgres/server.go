@@ -223,7 +223,7 @@ func (s *server) erred(body []byte) {
 	s.Pass(0)
 }
 
-func errorResponse(e *chaos.PostgresError) []byte {
+func errorResponse(e *chaos.ErrorResponse) []byte {
 	severity := "ERROR"
 	if e.Fatal {
 		severity = "FATAL"
