@@ -1,6 +1,7 @@
 package toxiproxy
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -64,7 +65,7 @@ func (s *side) ask(t *testing.T, a ask) answer {
 		}
 		return name
 	})
-	r, err := http.NewRequestWithContext(t.Context(), a.method, s.url+a.path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), a.method, s.url+a.path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -147,13 +147,13 @@ func (t *TimeoutToxic) effect() (chaos.Effect, bool) {
 
 func (*TimeoutToxic) parting() chaos.Effect { return chaos.Effect{Hold: true, Close: true} }
 
-// ResetToxic resets the connection after a timeout.
+// ResetToxic stops all data, and resets the connection after a timeout.
 type ResetToxic struct {
 	Timeout int64 `json:"timeout"` // ms
 }
 
 func (t *ResetToxic) effect() (chaos.Effect, bool) {
-	return chaos.Effect{Reset: true, After: duration(t.Timeout, time.Millisecond)}, true
+	return chaos.Effect{Hold: true, Reset: true, After: duration(t.Timeout, time.Millisecond)}, true
 }
 
 // SlicerToxic cuts what passes into pieces of AverageSize ± SizeVariation, Delay apart. Without a size it does nothing.
