@@ -61,7 +61,7 @@ stale: build ## fail when rendered docs are not up to date
 	  diff -r docs/catalog $$tmp/catalog && diff -r docs/cli $$tmp/cli || { echo "docs are stale; run make docs"; exit 1; }
 
 .PHONY: setup setup-run
-setup: ## install what is missing: PostgreSQL, Redis, Prometheus, Chromium (Debian and Ubuntu; elsewhere it says what)
+setup: ## install what is missing: PostgreSQL, Redis, Prometheus, Chromium, Node.js (Debian and Ubuntu; elsewhere it says what)
 	@scripts/setup test
 setup-run:
 	@scripts/setup run

@@ -144,6 +144,8 @@ type Counters struct {
 	Connections   int64 `json:"connections"` // accepted; of a UDP link: flows
 	Open          int64 `json:"open"`
 	DialFailures  int64 `json:"dial_failures"`  // the server could not be reached
+	ReceivedUp    int64 `json:"received_up"`    // bytes that came from the client
+	ReceivedDown  int64 `json:"received_down"`  // bytes that came from the server
 	BytesUp       int64 `json:"bytes_up"`       // delivered to the server
 	BytesDown     int64 `json:"bytes_down"`     // delivered to the client
 	Delayed       int64 `json:"delayed"`        // chunks that were delayed by an effect

@@ -31,8 +31,8 @@ func Bucket(d time.Duration) int {
 	return min(shift<<octaveBits+int(us>>shift), Buckets-1)
 }
 
-// middle is the time in the middle of a bucket.
-func middle(bucket int) time.Duration {
+// Middle is the time in the middle of a bucket.
+func Middle(bucket int) time.Duration {
 	if bucket < linearBuckets {
 		return time.Duration(bucket)*time.Microsecond + 500*time.Nanosecond
 	}
@@ -72,7 +72,7 @@ func (h Histogram) Quantile(q float64) time.Duration {
 	rank := max(1, int64(math.Ceil(q*float64(h.Count()))))
 	for _, b := range buckets {
 		if rank -= h[b]; rank <= 0 {
-			return middle(b)
+			return Middle(b)
 		}
 	}
 	return 0

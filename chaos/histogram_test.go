@@ -18,8 +18,8 @@ func TestABucketHoldsTimesNearItsMiddle(t *testing.T) {
 			t.Fatalf("%v is in bucket %d, after %d", d, b, last)
 		}
 		last = b
-		if off := (middle(b) - d).Abs(); off > max(time.Microsecond, d/200) {
-			t.Fatalf("the middle of %v's bucket is %v", d, middle(b))
+		if off := (Middle(b) - d).Abs(); off > max(time.Microsecond, d/200) {
+			t.Fatalf("the middle of %v's bucket is %v", d, Middle(b))
 		}
 	}
 	if Bucket(-time.Second) != 0 || Bucket(1<<62) != Buckets-1 {

@@ -141,7 +141,7 @@ type HTTPRule struct {
 
 	Answer *HTTPAnswer    `json:"answer,omitempty"`
 	Delay  units.Duration `json:"delay,omitempty"`
-	Cut    *Truncation       `json:"cut,omitempty"`
+	Cut    *Truncation    `json:"cut,omitempty"`
 	// When says on which side of the server Answer and Delay act; empty is before.
 	When When `json:"when,omitempty"`
 }

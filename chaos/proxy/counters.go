@@ -11,7 +11,7 @@ import (
 type stats struct {
 	connections, open, dialFailures        atomic.Int64
 	resets, closes, limited, halfOpened    atomic.Int64
-	delivered                              [2]atomic.Int64 // bytes by direction
+	received, delivered                    [2]atomic.Int64 // bytes by direction
 	delayed, delayedMicros, lost           atomic.Int64
 	held, throttled, sliced                atomic.Int64
 	connectDelays, slowCloses, corrupted   atomic.Int64
@@ -51,6 +51,7 @@ func (s *stats) delay(asked, achieved time.Duration) {
 func (s *stats) counters() chaos.Counters {
 	return chaos.Counters{
 		Connections: s.connections.Load(), Open: s.open.Load(), DialFailures: s.dialFailures.Load(),
+		ReceivedUp: s.received[up].Load(), ReceivedDown: s.received[down].Load(),
 		BytesUp: s.delivered[up].Load(), BytesDown: s.delivered[down].Load(),
 		Delayed: s.delayed.Load(), DelayedMicros: s.delayedMicros.Load(), Delays: s.achieved.histogram(), Asked: s.asked.histogram(),
 		Lost: s.lost.Load(), Held: s.held.Load(), Throttled: s.throttled.Load(), Sliced: s.sliced.Load(),

@@ -105,6 +105,7 @@ func (f *flow) fill() {
 		f.end(closed)
 		return
 	}
+	f.conn.stats.received[f.way].Add(int64(n))
 	if n < len(l.buf) && !f.last {
 		f.readable = false // less than was asked for: the next edge tells of more (epoll(7))
 	}

@@ -39,6 +39,7 @@ type queue struct {
 func (q *queue) arrived(data []byte) {
 	s := q.session.stats
 	s.datagrams.Add(1)
+	s.received[q.way].Add(int64(len(data)))
 	q.seq++
 	switch {
 	case hits(q.lane.drop, forDrop, q.key, q.seq), q.bytes+len(data)+recordBytes > q.lane.bound: // a router's queue is bounded too

@@ -92,6 +92,7 @@ func (r *relay) ready(uint32) {
 			s.arrived(up, r.loop.buf[:n])
 		} else {
 			r.link.stats.datagrams.Add(1)
+			r.link.stats.received[up].Add(int64(n))
 			r.link.stats.dropped.Add(1)
 		}
 	}

@@ -101,7 +101,7 @@ func (s status) inForce(b *strings.Builder, now time.Time) bool {
 	for _, l := range s.Links {
 		for _, id := range slices.Sorted(maps.Keys(l.Effects)) {
 			if !mine[api.EffectRef{Link: l.Name, ID: id}] {
-				row(id, does(l.Effects[id])+" on "+l.Name, "", "")
+				row(id, does(l.Effects[id])+" on "+l.Name, ago(l.Since[id], now), "")
 			}
 		}
 	}
@@ -110,12 +110,14 @@ func (s status) inForce(b *strings.Builder, now time.Time) bool {
 }
 
 func since(f api.FaultInfo, now time.Time) string {
-	ago := now.Sub(f.Since).Round(time.Second).String() + " ago"
+	text := ago(f.Since, now)
 	if !f.Until.IsZero() {
-		ago += ", for " + f.Until.Sub(f.Since).Round(time.Millisecond).String()
+		text += ", for " + f.Until.Sub(f.Since).Round(time.Millisecond).String()
 	}
-	return ago
+	return text
 }
+
+func ago(t, now time.Time) string { return now.Sub(t).Round(time.Second).String() + " ago" }
 
 // achieved is what the fault did to real traffic so far, or else to the probe that proved it.
 func achieved(f api.FaultInfo) string {
@@ -123,7 +125,9 @@ func achieved(f api.FaultInfo) string {
 	case f.Problem != "":
 		return f.Problem
 	case f.Delays != nil:
-		return fmt.Sprintf("p50 %s, p99 %s, max %s of %d chunks", ms(f.Delays.P50), ms(f.Delays.P99), ms(f.Delays.Max), f.Delays.Count)
+		got, asked := f.Delays.Achieved, f.Delays.Asked
+		return fmt.Sprintf("%d chunks delayed: p50 %s (asked %s), p99 %s (%s)",
+			f.Delays.Count, ms(got.P50), ms(asked.P50), ms(got.P99), ms(asked.P99))
 	}
 	return f.Landed.String()
 }

@@ -41,28 +41,33 @@ type entry struct {
 	info      FaultInfo
 	injection chaos.Injection
 	surface   *surface
-	delays    chaos.Histogram // of its links, when it was injected
-	healed    chan struct{}   // closed when it is
+	before    chaos.Counters // of its links, when it was injected
+	healed    chan struct{}  // closed when it is
 }
 
 // now is the fault with what it did to delays so far.
 func (e *entry) now() FaultInfo {
 	info := e.info
 	if info.InForce() {
-		info.Delays = quantiles(e.surface.delays(), e.delays)
+		info.Delays = delays(e.surface.counters(), e.before)
 	}
 	return info
 }
 
-// quantiles are those of the delays since a start; nil when there was none.
-func quantiles(now, start chaos.Histogram) *Delays {
-	now.Merge(start, -1)
-	n := now.Count()
+// delays are those between two readings of the counters; nil when there was none.
+func delays(now, before chaos.Counters) *Delays {
+	now.Delays.Merge(before.Delays, -1)
+	now.Asked.Merge(before.Asked, -1)
+	n := now.Delays.Count()
 	if n == 0 {
 		return nil
 	}
-	at := func(q float64) units.Duration { return units.Duration(now.Quantile(q)) }
-	return &Delays{Count: n, P50: at(0.50), P99: at(0.99), Max: at(1)}
+	return &Delays{Count: n, Asked: quantiles(now.Asked), Achieved: quantiles(now.Delays)}
+}
+
+func quantiles(h chaos.Histogram) Quantiles {
+	at := func(q float64) units.Duration { return units.Duration(h.Quantile(q)) }
+	return Quantiles{P50: at(0.50), P99: at(0.99), Max: at(1)}
 }
 
 func newLedger(p *proxy.Proxy) *ledger {
@@ -118,7 +123,7 @@ func (l *ledger) enter(f chaos.Fault, in chaos.Injection, s *surface, lasts time
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.made++
-	e := &entry{injection: in, surface: s, delays: s.delays(), healed: make(chan struct{}), info: FaultInfo{
+	e := &entry{injection: in, surface: s, before: s.counters(), healed: make(chan struct{}), info: FaultInfo{
 		ID: fmt.Sprintf("%s-%d", f.Kind(), l.made), Fault: Fault{f}, Text: f.String(),
 		Since: time.Now(), Landed: in.Landed(), Effects: slices.Clone(s.shaped),
 	}}
@@ -305,12 +310,13 @@ func (n noted) Shape(ctx context.Context, id string, e chaos.Effect) error {
 
 func (*surface) Processes(string) []chaos.Process { return nil }
 
-// delays are those that the links have achieved, ever.
-func (s *surface) delays() chaos.Histogram {
-	sum := chaos.Histogram{}
+// counters sum the delays of the links, since they were made.
+func (s *surface) counters() chaos.Counters {
+	sum := chaos.Counters{Delays: chaos.Histogram{}, Asked: chaos.Histogram{}}
 	for _, l := range s.given {
 		n, _ := l.Counters(context.Background()) // reads memory
-		sum.Merge(n.Delays, 1)
+		sum.Delays.Merge(n.Delays, 1)
+		sum.Asked.Merge(n.Asked, 1)
 	}
 	return sum
 }

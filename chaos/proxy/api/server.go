@@ -198,7 +198,11 @@ func onLink(p *proxy.Proxy, h func(*http.Request, *proxy.Link) (any, error)) fun
 }
 
 func info(l *proxy.Link) LinkInfo {
-	return LinkInfo{LinkSpec: l.Spec(), Addr: l.Addr(), Effects: l.Effects()}
+	now, since := time.Now(), map[string]time.Time{}
+	for id, age := range l.Ages() {
+		since[id] = now.Add(-age)
+	}
+	return LinkInfo{LinkSpec: l.Spec(), Addr: l.Addr(), Effects: l.Effects(), Since: since}
 }
 
 func (s *Server) links(*http.Request) (any, error) {

@@ -20,6 +20,8 @@ type LinkInfo struct {
 	LinkSpec
 	Addr    string                  `json:"addr"` // what the link listens on
 	Effects map[string]chaos.Effect `json:"effects,omitempty"`
+	// Since says when each effect came into force, or was last changed.
+	Since map[string]time.Time `json:"since,omitempty"`
 }
 
 // Hello is the line that the proxy process prints once it listens.
@@ -58,12 +60,18 @@ type FaultInfo struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// Delays say how a number of delays were spread.
+// Delays say how a number of delays were asked to be spread, and were.
 type Delays struct {
-	Count int64          `json:"count"`
-	P50   units.Duration `json:"p50"`
-	P99   units.Duration `json:"p99"`
-	Max   units.Duration `json:"max"`
+	Count    int64     `json:"count"`
+	Asked    Quantiles `json:"asked"`
+	Achieved Quantiles `json:"achieved"`
+}
+
+// Quantiles are a few figures of a distribution of durations.
+type Quantiles struct {
+	P50 units.Duration `json:"p50"`
+	P99 units.Duration `json:"p99"`
+	Max units.Duration `json:"max"`
 }
 
 // An EffectRef is an effect on a link.

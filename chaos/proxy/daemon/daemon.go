@@ -11,6 +11,9 @@ import (
 	"os"
 	"slices"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
 	"shakedown/chaos/proxy"
 	"shakedown/chaos/proxy/api"
 	"shakedown/chaos/proxy/toxiproxy"
@@ -61,7 +64,10 @@ func Run(ctx context.Context, out io.Writer, o Options) error {
 		o.Seed = rand.Uint64()
 	}
 	toxics := toxiproxy.New(p, toxiproxy.Options{Allow: o.allowProxy, Seed: o.Seed})
-	s, err := api.NewServer(p, api.Config{Guard: o.guard(), AllowLink: o.allowLink, Rest: toxics})
+	s, err := api.NewServer(p, api.Config{
+		Guard: o.guard(), AllowLink: o.allowLink, Rest: toxics,
+		Metrics: []prometheus.Collector{toxiproxy.Metrics(p), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})},
+	})
 	if err != nil {
 		return err
 	}

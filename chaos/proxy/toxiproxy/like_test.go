@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/goleak"
 
 	"shakedown/chaos/proxy"
@@ -29,7 +31,12 @@ func ours(t *testing.T, o Options) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
-	srv := httptest.NewServer(New(p, o))
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(Metrics(p))
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("/", New(p, o))
+	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	return srv.URL
 }
