@@ -29,13 +29,14 @@ var (
 	depending rule = func(_ state, e *edge) (state, bool) { return before(e.to, false), e.kind != rw }
 	// snapshotting follows everything, but no anti-dependency after another.
 	snapshotting rule = func(from state, e *edge) (state, bool) {
-		switch {
-		case e.kind == free:
+		switch e.kind {
+		case free:
 			return before(e.to, from&1 == 0), true
-		case e.kind == rw:
+		case rw:
 			return before(e.to, true), from&1 == 1
+		default:
+			return before(e.to, false), true
 		}
-		return before(e.to, false), true
 	}
 	// returning follows what depending does, among the states of snapshotting.
 	returning rule = func(from state, e *edge) (state, bool) {
