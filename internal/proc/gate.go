@@ -28,6 +28,11 @@ func (p *Process) openGate(ctx context.Context) error {
 			return err
 		}
 	}
+	if p.spec.Admit != nil {
+		if err := p.spec.Admit(p.Pid()); err != nil {
+			return err
+		}
+	}
 	if _, err := p.gate.WriteString("go\n"); err != nil {
 		return fmt.Errorf("it ended before it began: %s", p.lastWords())
 	}

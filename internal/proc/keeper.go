@@ -203,11 +203,7 @@ func (k *Keeper) command(p *Process) (cmd *exec.Cmd, gate *os.File, closeFiles f
 }
 
 func (k *Keeper) environment(p *Process) []string {
-	env := p.spec.Env
-	if env == nil {
-		env = os.Environ()
-	}
-	env = append(slices.Clone(env), p.marker)
+	env := append(slices.Clone(p.spec.Environment()), p.marker)
 	if k.journal != nil {
 		env = append(env, k.journal.Marker())
 	}

@@ -156,6 +156,17 @@ func (p *Process) killAll() error {
 	return p.signal(syscall.SIGKILL)
 }
 
+// Killed says whether the process has ended by SIGKILL.
+func (p *Process) Killed() bool {
+	select {
+	case <-p.done:
+		s, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+		return ok && s.Signaled() && s.Signal() == syscall.SIGKILL
+	default:
+		return false
+	}
+}
+
 // State is what the kernel says of the process now.
 func (p *Process) State() (State, error) {
 	select {

@@ -31,12 +31,23 @@ type Spec struct {
 	Stdout io.Writer
 	// Stdin is standard input; nil means the null device.
 	Stdin *os.File
+	// Admit, when set, is told of the process before the program begins, so that all it starts is where it was put: in a
+	// control group, say. The program does not begin when it returns an error.
+	Admit func(pid int) error
 	// ExtraFiles are inherited as descriptors 3, 4 …; at most six.
 	ExtraFiles []*os.File
 	// Network is the network namespace that the process runs in (network_namespaces(7)); nil means the harness's own. It needs
 	// root. Sockets that it inherits stay in the namespace that they were made in.
 	Network *os.File
 	_       struct{}
+}
+
+// Environment is what the process gets without the markers: Env, or the harness's own.
+func (s Spec) Environment() []string {
+	if s.Env == nil {
+		return os.Environ()
+	}
+	return s.Env
 }
 
 // check finds, before anything is started, what would keep the program from starting.

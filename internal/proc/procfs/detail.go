@@ -3,6 +3,7 @@ package procfs
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -89,6 +90,22 @@ func InnerPID(pid int) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("process %d: its status has no NSpid", pid)
+}
+
+// CPUTime is the processor time that the process has used, in steps of a clock tick, which is 10 ms on every Linux that Go
+// runs on (utime and stime in proc_pid_stat(5)).
+func CPUTime(pid int) (time.Duration, error) {
+	raw, err := os.ReadFile(path(pid, "stat"))
+	if err != nil {
+		return 0, gone(err)
+	}
+	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:])) // fields[0] is the third of the manual page
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("malformed process status %q", raw)
+	}
+	user, err1 := strconv.ParseInt(fields[11], 10, 64)
+	system, err2 := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond, errors.Join(err1, err2)
 }
 
 // Memory is what a process holds, in bytes.
