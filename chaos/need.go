@@ -9,6 +9,7 @@ const (
 	NeedCPUGroups         Need = "cgroups of cpu"
 	NeedMemoryGroups      Need = "cgroups of memory"
 	NeedNetworkNamespaces Need = "network namespaces"
+	NeedFaketime          Need = "libfaketime"
 	NeedFUSE              Need = "FUSE"
 )
 

@@ -71,6 +71,7 @@ func (s engineSource) start(ctx context.Context, t *trial, spec bench.EngineSpec
 	}
 	return s.kind.Start(ctx, stack.StartOptions{
 		Keeper: t.keeper, Run: t.work, LogDir: filepath.Dir(t.writer.LogPath(spec.Name)), Settings: spec.Settings,
+		Arrangement: t.arrangement(spec.Name),
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"shakedown/bench"
 	"shakedown/chaos"
 	"shakedown/internal/proc"
+	"shakedown/internal/subject"
 )
 
 // startTimeout is how long a service may take until it is ready: its pool connects to a database over a slow link.
@@ -36,34 +39,40 @@ type TargetReady struct {
 	Addr string `json:"addr"`
 }
 
-// instance is one process of a pattern. It is a chaos.Process: it can be killed, frozen and started again.
+// instance is one process of a pattern. It is a chaos.Subject: faults may end it, limit it and start it again.
 type instance struct {
-	keeper  *proc.Keeper
+	*subject.Subject
 	program string
 	dir     string // for its specification; only the run's own user may look into it
 	log     string
-	spec    TargetSpec
+	client  *http.Client
 	died    func(name, how string) // when it ends and nobody asked it to
 
 	mu      sync.Mutex
-	process *proc.Process
+	spec    TargetSpec
 	watches sync.WaitGroup
 }
 
-var _ chaos.Process = (*instance)(nil)
+var _ chaos.Subject = (*instance)(nil)
 
 // Name is the instance's name, "service-0".
 func (i *instance) Name() string { return i.spec.Env.Name() }
 
 // Addr is where it listens.
-func (i *instance) Addr() string { return i.spec.Listen }
+func (i *instance) Addr() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.spec.Listen
+}
 
 // Start starts it, the first time or again at the same address, and returns once it is ready.
 func (i *instance) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	path := filepath.Join(i.dir, i.Name()+".json")
+	i.mu.Lock()
 	raw, err := json.Marshal(i.spec)
+	i.mu.Unlock()
 	if err != nil {
 		return err
 	}
@@ -71,7 +80,7 @@ func (i *instance) Start(ctx context.Context) error {
 		return err
 	}
 	ready := newFirstLine()
-	process, err := i.keeper.Start(ctx, proc.Spec{
+	process, err := i.Launch(ctx, proc.Spec{
 		Name: i.Name(), Path: i.program, Args: []string{"target", i.spec.Env.Pattern, "--spec", path}, Log: i.log, Stdout: ready,
 	})
 	if err != nil {
@@ -83,7 +92,6 @@ func (i *instance) Start(ctx context.Context) error {
 		return fmt.Errorf("start %s: %w", i.Name(), err)
 	}
 	i.mu.Lock()
-	i.process = process
 	i.spec.Listen = said.Addr
 	i.mu.Unlock()
 	i.watches.Go(func() { i.watch(process) })
@@ -106,68 +114,50 @@ func tailOf(p *proc.Process) string {
 	return "; it last said: " + strings.Join(lines, " | ")
 }
 
-func (i *instance) current() (*proc.Process, error) {
-	if p := i.running(); p != nil {
-		return p, nil
-	}
-	return nil, fmt.Errorf("%s was never started", i.Name())
-}
-
-// running is the process that was started last, or nil.
-func (i *instance) running() *proc.Process {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.process
-}
-
-// Kill ends it with SIGKILL.
-func (i *instance) Kill(ctx context.Context) error {
-	p, err := i.current()
+// Answers asks whether it lives, whatever has become of what it depends on.
+func (i *instance) Answers(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+i.Addr()+"/healthz", http.NoBody)
 	if err != nil {
 		return err
 	}
-	return p.Kill(ctx)
-}
-
-// Pause is SIGSTOP.
-func (i *instance) Pause(ctx context.Context) error {
-	p, err := i.current()
+	res, err := i.client.Do(req)
 	if err != nil {
 		return err
 	}
-	return p.Pause(ctx)
-}
-
-// Resume is SIGCONT.
-func (i *instance) Resume(ctx context.Context) error {
-	p, err := i.current()
-	if err != nil {
+	_, err = io.Copy(io.Discard, res.Body)
+	if err = errors.Join(err, res.Body.Close()); err != nil {
 		return err
 	}
-	return p.Resume(ctx)
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answered %s", i.Name(), res.Status)
+	}
+	return nil
 }
 
-// State is what the kernel says of it.
-func (i *instance) State(context.Context) (chaos.State, error) {
-	p, err := i.current()
-	if err != nil {
-		return chaos.Gone, err
-	}
-	s, err := p.State()
-	return chaos.State(s), err
-}
+// errNoClock is why the clock of a service cannot be changed.
+var errNoClock = errors.New("a service in Go does not ask the C library for the time, so that nothing can lie to it; " +
+	"change the clock of an engine, and let the service take its time from there")
+
+// CanSkew fails.
+func (*instance) CanSkew() error { return errNoClock }
+
+// Skew fails.
+func (*instance) Skew(context.Context, chaos.Skew) error { return errNoClock }
+
+// Time fails.
+func (*instance) Time(context.Context) (time.Time, error) { return time.Time{}, errNoClock }
 
 // stop asks it to drain and end, if it was ever started, and returns once every end that nobody asked for is reported.
 func (i *instance) stop(ctx context.Context) error {
-	p := i.running()
+	p := i.Process()
 	if p == nil {
-		return nil
+		return i.Close(ctx)
 	}
 	if err := p.Stop(ctx, syscall.SIGTERM, stopGrace); err != nil {
 		return err
 	}
 	i.watches.Wait()
-	return nil
+	return i.Close(ctx)
 }
 
 // firstLine takes the first line of a process's output and throws the rest away.

@@ -88,7 +88,7 @@ func (s *surface) planEngine(spec bench.EngineSpec) {
 func (s *surface) plan(role string, n int, behind []string) {
 	for i := range n {
 		name := bench.InstanceName(role, i)
-		s.processes = append(s.processes, namedProcess{role, plannedProcess{name: name}})
+		s.processes = append(s.processes, namedProcess{role, plannedProcess{name: name, skew: errNoClock}})
 		for _, to := range behind {
 			s.links = append(s.links, plannedLink{name: linkName(name, to)})
 		}
@@ -114,9 +114,13 @@ type plannedLink struct {
 
 func (l plannedLink) Name() string { return l.name }
 
+// plannedProcess can do all that faults may ask of a process, once it is there.
 type plannedProcess struct {
-	chaos.Process
+	chaos.Subject
 	name string
+	skew error // why its clock cannot be changed
 }
 
 func (p plannedProcess) Name() string { return p.name }
+
+func (p plannedProcess) CanSkew() error { return p.skew }

@@ -32,6 +32,7 @@ func (t *trial) startReplicas(ctx context.Context, spec bench.EngineSpec, primar
 		}
 		replica, err := kind.StartReplica(ctx, primary, via[linkName(name, spec.Name)], stack.StartOptions{
 			Name: name, Keeper: t.keeper, Run: t.work, LogDir: filepath.Dir(t.writer.LogPath(name)), Settings: spec.Settings,
+			Arrangement: t.arrangement(name),
 		})
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -15,6 +16,7 @@ import (
 	"shakedown/chaos"
 	"shakedown/chaos/proxy/api"
 	"shakedown/internal/stack"
+	"shakedown/internal/subject"
 	"shakedown/internal/telemetry"
 )
 
@@ -134,7 +136,11 @@ func (t *trial) startRole(ctx context.Context, role string, n int, config []byte
 			return instances, errors.Join(err, g.Wait())
 		}
 		instances[i] = &instance{
-			keeper: t.keeper, program: t.o.Program, dir: t.dir, log: t.writer.LogPath(env.Name()), died: t.died,
+			Subject: subject.New(subject.Options{
+				Keeper: t.keeper, Journal: t.work.Journal(), Run: t.work.ID(), Name: env.Name(), Dir: t.dir,
+				Arrangement: t.arrangement(env.Name()),
+			}),
+			program: t.o.Program, dir: t.dir, log: t.writer.LogPath(env.Name()), client: t.client, died: t.died,
 			spec: TargetSpec{Env: env, Config: config, Listen: "127.0.0.1:0"},
 		}
 		g.Go(func() error { return instances[i].Start(gctx) })
@@ -231,6 +237,15 @@ func (t *trial) keepSpans() error {
 		}
 	}
 	return nil
+}
+
+// arrangement is what the faults of the trial want a process to be started with.
+func (t *trial) arrangement(process string) chaos.Arrangement {
+	all := slices.Clone(t.network())
+	for _, p := range t.phases {
+		all = append(all, p.Faults...)
+	}
+	return chaos.ArrangedFor(all, process, roleOf(process))
 }
 
 func (t *trial) network() chaos.Faults { return networkAt(t.o.Experiment, t.planned.Level) }

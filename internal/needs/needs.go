@@ -21,6 +21,7 @@ var all = []need{
 	{chaos.NeedCPUGroups, groups(cgroup.CPU, "use cpu_burn for a busy machine")},
 	{chaos.NeedMemoryGroups, groups(cgroup.Memory, "use kill for the end of an OOM kill")},
 	{chaos.NeedNetworkNamespaces, networkNamespaces},
+	{chaos.NeedFaketime, library},
 	{chaos.NeedFUSE, fuse},
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"shakedown/chaos/disk"
 	"shakedown/internal/cgroup"
+	"shakedown/internal/faketime"
 	"shakedown/internal/netns"
 )
 
@@ -26,6 +27,14 @@ func networkNamespaces() (string, error) {
 		return "", err
 	}
 	return "yes, with veth, bridge, nftables and tbf", nil
+}
+
+func library() (string, error) {
+	path, err := faketime.Find()
+	if err != nil {
+		return "", err
+	}
+	return "yes, " + path, nil
 }
 
 // fuse says whether disks of our own can be mounted here.

@@ -14,25 +14,34 @@ import (
 
 	"shakedown/chaos"
 	"shakedown/internal/proc"
+	"shakedown/internal/subject"
 	"shakedown/internal/workdir"
 )
 
-// own is a server's process that the run started, and that faults may kill and start again on the same data and socket.
+// own is a server's process that the run started, and that faults may act on: it is started again on the same data and socket.
 type own struct {
+	*subject.Subject
 	keeper  *proc.Keeper
 	dir     string // of its data and socket; gone when the server is stopped
 	spec    proc.Spec
-	sig     syscall.Signal              // asks the server to end
-	healthy func(context.Context) error // asks the server a question
-	words   func(lines []string) string // what the server says is wrong, from the end of its log
-	refuses func(lines []string) bool   // whether the end of the log is about a setting
-	prepare func(context.Context) error // before each start; nil for nothing
+	sig     syscall.Signal                           // asks the server to end
+	healthy func(context.Context) error              // asks the server a question
+	now     func(context.Context) (time.Time, error) // asks the server for the time
+	words   func(lines []string) string              // what the server says is wrong, from the end of its log
+	refuses func(lines []string) bool                // whether the end of the log is about a setting
+	prepare func(context.Context) error              // before each start; nil for nothing
 
-	mu      sync.Mutex // held while the process is replaced
-	process *proc.Process
+	mu sync.Mutex // held while the process is replaced
 }
 
-var _ chaos.Process = (*own)(nil)
+var _ chaos.Subject = (*own)(nil)
+
+// newSubject is what faults act on of a server that is started so.
+func newSubject(o StartOptions, dir string) *subject.Subject {
+	return subject.New(subject.Options{
+		Keeper: o.Keeper, Journal: o.Run.Journal(), Run: o.Run.ID(), Name: filepath.Base(dir), Dir: dir, Arrangement: o.Arrangement,
+	})
+}
 
 const (
 	// startWait bounds a start; a server that recovers from a kill replays its log first.
@@ -49,12 +58,8 @@ func (o *own) Name() string { return o.spec.Name }
 func (o *own) Start(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if p := o.process; p != nil {
-		select {
-		case <-p.Done():
-		default:
-			return fmt.Errorf("starting %s: it runs already", o.Name())
-		}
+	if st, err := o.State(ctx); err == nil && st != chaos.Gone { // before anything of the running server's is prepared anew
+		return fmt.Errorf("starting %s: it runs already", o.Name())
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, startWait, fmt.Errorf("it did not answer within %v", startWait))
 	defer cancel()
@@ -63,11 +68,10 @@ func (o *own) Start(ctx context.Context) error {
 			return fmt.Errorf("starting %s: %w", o.Name(), err)
 		}
 	}
-	p, err := o.keeper.Start(ctx, o.spec)
+	p, err := o.Launch(ctx, o.spec)
 	if err != nil {
 		return err
 	}
-	o.process = p
 	if err := o.await(ctx, p); err != nil {
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), startWait)
 		defer cancel()
@@ -105,35 +109,23 @@ func (o *own) lastWords(p *proc.Process) error {
 	return fmt.Errorf("the server ended (%s): %s", p.ExitState(), words)
 }
 
-// current is the server's present process.
-func (o *own) current() *proc.Process {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.process
-}
+// Answers asks the server a question.
+func (o *own) Answers(ctx context.Context) error { return o.healthy(ctx) }
 
-// Kill ends the server with SIGKILL and returns once it, and all it started, is gone.
-func (o *own) Kill(ctx context.Context) error { return o.current().Kill(ctx) }
-
-// Pause stops the server and all its processes.
-func (o *own) Pause(ctx context.Context) error { return o.current().Pause(ctx) }
-
-// Resume lets them go on.
-func (o *own) Resume(ctx context.Context) error { return o.current().Resume(ctx) }
-
-// State is what the kernel says of the server.
-func (o *own) State(context.Context) (chaos.State, error) {
-	s, err := o.current().State()
-	return chaos.State(s), err
-}
+// Time asks the server for the time.
+func (o *own) Time(ctx context.Context) (time.Time, error) { return o.now(ctx) }
 
 // stop ends the server and removes what it kept, so that a run of many trials does not fill the disk.
 func (o *own) stop(ctx context.Context) error {
-	return errors.Join(o.current().Stop(ctx, o.sig, stopGrace), os.RemoveAll(o.dir))
+	var errs []error
+	if p := o.Process(); p != nil {
+		errs = append(errs, p.Stop(ctx, o.sig, stopGrace))
+	}
+	return errors.Join(append(errs, o.Close(ctx), os.RemoveAll(o.dir))...)
 }
 
 func (o *own) crashed() error {
-	p := o.current()
+	p := o.Process()
 	select {
 	case <-p.Done():
 		if !p.Expected() {

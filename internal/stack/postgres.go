@@ -111,8 +111,8 @@ func (k postgres) start(ctx context.Context, o StartOptions, prepare func(data s
 	}
 	s.version, s.source, s.settings = program.Version, program.Path, maps.Clone(o.Settings)
 	s.own = &own{
-		keeper: o.Keeper, dir: dir, sig: syscall.SIGINT, // the "fast" shutdown: no waiting for clients
-		healthy: s.Healthy, words: pgWords, refuses: pgRefuses,
+		Subject: newSubject(o, dir), keeper: o.Keeper, dir: dir, sig: syscall.SIGINT, // the "fast" shutdown: no waiting for clients
+		healthy: s.Healthy, now: s.now, words: pgWords, refuses: pgRefuses,
 		prepare: func(context.Context) error { return removeStalePid(data) },
 		spec: proc.Spec{
 			Name: o.Name, Path: program.Path, Args: pgArgs(dir, data, o.Settings), Dir: data, Credential: credential(),

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -181,6 +182,12 @@ func (s *pgServer) Healthy(ctx context.Context) error {
 		return fmt.Errorf("%s does not answer: %w", s.name, s.plain(err))
 	}
 	return nil
+}
+
+// now is the time that the server has: not that of the transaction, which begins earlier.
+func (s *pgServer) now(ctx context.Context) (t time.Time, err error) {
+	err = s.ask(ctx, func(c *pgx.Conn) error { return c.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&t) })
+	return t, err
 }
 
 // Process is the server's process.

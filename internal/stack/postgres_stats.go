@@ -140,7 +140,7 @@ func (s *pgServer) Memory(ctx context.Context) ([]Stat, error) {
 }
 
 func (s *pgServer) backendMemory(mine uint32) ([]procfs.Memory, error) {
-	tree, err := procfs.Tree(s.own.current().Pid())
+	tree, err := procfs.Tree(s.own.Process().Pid())
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
@@ -100,7 +101,8 @@ func (k redisKind) start(ctx context.Context, o StartOptions, primary string) (*
 	r.options = &redis.Options{Network: "unix", Addr: socket}
 	r.client = newClient(r.options)
 	r.own = &own{
-		keeper: o.Keeper, dir: dir, sig: syscall.SIGTERM, healthy: r.Healthy, words: redisWords, refuses: redisRefuses,
+		Subject: newSubject(o, dir), keeper: o.Keeper, dir: dir, sig: syscall.SIGTERM,
+		healthy: r.Healthy, now: r.now, words: redisWords, refuses: redisRefuses,
 		spec: proc.Spec{
 			Name: o.Name, Path: program.Path, Args: []string{r.config}, Dir: dir, Credential: credential(),
 			Log: filepath.Join(o.LogDir, filepath.Base(dir)+".log"),
@@ -275,6 +277,14 @@ func (r *redisServer) Crashed() error {
 		return nil
 	}
 	return r.own.crashed()
+}
+
+// now is the time that the server has.
+func (r *redisServer) now(ctx context.Context) (time.Time, error) {
+	if err := r.reach(ctx); err != nil {
+		return time.Time{}, err
+	}
+	return r.client.Time(ctx).Result()
 }
 
 // Reset empties the run's own server; an attached one is left as it is, and a replica to its primary.

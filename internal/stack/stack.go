@@ -61,7 +61,9 @@ type StartOptions struct {
 	Name string
 	// Settings of the server's own configuration; they win over this package's defaults.
 	Settings map[string]string
-	_        struct{}
+	// Arrangement is what faults want it to be started with.
+	Arrangement chaos.Arrangement
+	_           struct{}
 }
 
 // Instance is one running server. Its methods may be called from many goroutines.

@@ -308,7 +308,7 @@ func TestAServerThatDiesByItselfIsACrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = onRedis(rd.URL(), func(c *redis.Client) error { return c.ShutdownNoSave(t.Context()).Err() })
-	<-rd.(*redisServer).own.current().Done()
+	<-rd.(*redisServer).own.Process().Done()
 	if err := rd.Crashed(); err == nil || !strings.Contains(err.Error(), "redis died") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v", err)
 	}

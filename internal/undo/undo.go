@@ -8,12 +8,14 @@ import (
 
 	"shakedown/chaos/disk"
 	"shakedown/internal/cgroup"
+	"shakedown/internal/faketime"
 	"shakedown/internal/workdir"
 )
 
 var kinds = []workdir.Undo{
 	cgroup.Undo,
 	{Kind: disk.UndoKind, Do: disk.Unmount},
+	faketime.Undo,
 }
 
 // Kinds are all undos.
