@@ -23,6 +23,14 @@ var kinds = []func() Fault{
 	func() Fault { return new(DiskSlow) },
 	func() Fault { return new(FsyncError) },
 	func() Fault { return new(DiskError) },
+	func() Fault { return new(Terminate) },
+	func() Fault { return new(CrashLoop) },
+	func() Fault { return new(SlowStart) },
+	func() Fault { return new(CPUQuota) },
+	func() Fault { return new(CPUBurn) },
+	func() Fault { return new(MemoryLimit) },
+	func() Fault { return new(FDLimit) },
+	func() Fault { return new(ClockSkew) },
 }
 
 // Kinds are the names of every fault, in the order of the registry.

@@ -15,6 +15,9 @@ func TestMain(m *testing.M) {
 	case isChild():
 		beChild()
 		return
+	case os.Getenv(workEnv) != "":
+		beWorker(os.Getenv(workEnv))
+		return
 	case os.Getenv(diskEnv) != "":
 		beDisk(os.Getenv(diskEnv))
 		return
@@ -38,6 +41,14 @@ func TestEveryFaultConforms(t *testing.T) {
 		{Fault: &chaos.FsyncError{Process: worker, Nth: 3, Files: "dat?"}, On: onDisks},
 		{Fault: &chaos.DiskError{Process: worker, Reads: 0.2, Writes: 0.1, Seed: 9}, On: onDisks},
 		{Fault: &chaos.Pause{Process: worker}, On: workers, Beside: &chaos.Pause{Process: neighbour("pause")}},
+		{Fault: &chaos.Terminate{Process: worker, Grace: units.Second}, On: labour, Beside: &chaos.Terminate{Process: neighbour("terminate")}},
+		{Fault: &chaos.CrashLoop{Process: worker, Up: 20 * units.Millisecond, Down: 10 * units.Millisecond}, On: looping},
+		{Fault: &chaos.SlowStart{Process: worker, AtLeast: 100 * units.Millisecond}, On: restarting},
+		{Fault: &chaos.CPUQuota{Process: worker, Cores: 0.1}, On: labour, Beside: &chaos.CPUQuota{Process: neighbour("cpu_quota"), Cores: 0.5}},
+		{Fault: &chaos.CPUBurn{Process: worker, Processes: 2}, On: labour, Beside: &chaos.CPUBurn{Process: neighbour("cpu_burn"), Processes: 1}},
+		{Fault: &chaos.MemoryLimit{Process: worker, Bytes: 64 << 20}, On: labour, Beside: &chaos.MemoryLimit{Process: neighbour("memory_limit"), Bytes: 64 << 20}},
+		{Fault: &chaos.FDLimit{Process: worker, Spare: 20}, On: labour, Beside: &chaos.FDLimit{Process: neighbour("fd_limit"), Limit: 64}},
+		{Fault: &chaos.ClockSkew{Process: worker, Offset: -90 * units.Second, Rate: 1.5}, On: clocks},
 		{Fault: &chaos.Partition{Groups: [][]string{{"h0", "h1"}, {"h2", "h3", "h4"}}}, On: Hosts},
 		{Fault: &chaos.Partition{From: "h3", To: "h4", Answer: chaos.RST}, On: Hosts, Harm: Cuts},
 		{Fault: &chaos.PacketLoss{From: "h0", To: "h1", Rate: 0.2}, On: Hosts},
