@@ -25,7 +25,7 @@ func newChaosLinkAdd() *cobra.Command {
 		Use:   "add NAME --upstream ADDRESS",
 		Short: "Make a link to a server, and say where it listens",
 		Example: `  shakedown chaos link add redis --upstream 127.0.0.1:6379 --listen 127.0.0.1:26379
-  shakedown chaos link add postgres --network unix --upstream /run/postgresql/.s.PGSQL.5432
+  shakedown chaos link add postgres --network unix --upstream /run/postgresql/.s.PGSQL.5432 --protocol postgres
   shakedown chaos link add dns --network udp --upstream 127.0.0.1:53`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -37,6 +37,7 @@ func newChaosLinkAdd() *cobra.Command {
 	f.StringVar(&spec.Address, "upstream", "", "`address` of the server")
 	f.StringVar(&spec.Listen, "listen", "", "`address` that clients connect to (default a free port of 127.0.0.1)")
 	f.StringVar(&spec.Network, "network", "tcp", "`network` of the server: tcp, unix, udp")
+	f.StringVar((*string)(&spec.Protocol), "protocol", "", "`protocol` that it speaks, for faults of single messages: postgres, redis, http")
 	daemonFlags(cmd, &o)
 	return cmd
 }

@@ -70,7 +70,7 @@ func outcome(err error, stderr io.Writer) error {
 		return err
 	}
 	switch refusal.Status {
-	case http.StatusUnprocessableEntity, http.StatusConflict:
+	case http.StatusUnprocessableEntity:
 		if _, err := fmt.Fprintln(stderr, "shakedown:", exit.Line(refusal)); err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 
 	"shakedown/chaos/proxy"
 	"shakedown/chaos/proxy/api"
+	"shakedown/chaos/proxy/intercept/protocols"
 	"shakedown/chaos/proxy/toxiproxy"
 )
 
@@ -55,7 +56,7 @@ func Run(ctx context.Context, out io.Writer, o Options) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	p, err := proxy.New()
+	p, err := proxy.New(proxy.WithInspectors(protocols.All()))
 	if err != nil {
 		return err
 	}

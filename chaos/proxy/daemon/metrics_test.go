@@ -53,7 +53,10 @@ func metrics(t *testing.T, url string) string {
 	t.Helper()
 	r := must(http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/metrics", nil))(t)
 	r.Close = true
-	resp := must(http.DefaultClient.Do(r))(t)
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer func() { _ = resp.Body.Close() }()
 	return string(must(io.ReadAll(resp.Body))(t))
 }

@@ -21,7 +21,8 @@ type Proxy struct {
 	Upstream string `json:"upstream"`
 	Enabled  bool   `json:"enabled"`
 
-	toxics map[chaos.Direction][]*toxics.ToxicWrapper // in the order of their creation
+	protocol chaos.Protocol                             // of a link that was made in another way
+	toxics   map[chaos.Direction][]*toxics.ToxicWrapper // in the order of their creation
 }
 
 // A view is a proxy as the API shows it, at one moment.
@@ -54,7 +55,8 @@ func (c *collection) lock() (unlock func()) {
 	for _, l := range c.links.Links() {
 		there[l.Name()] = true
 		if _, known := c.proxies[l.Name()]; !known {
-			c.proxies[l.Name()] = &Proxy{Name: l.Name(), Listen: l.Addr(), Upstream: upstreamOf(l.Spec()), Enabled: true}
+			s := l.Spec()
+			c.proxies[s.Name] = &Proxy{Name: s.Name, Listen: l.Addr(), Upstream: upstreamOf(s), Enabled: true, protocol: s.Protocol}
 		}
 	}
 	for name, p := range c.proxies {
@@ -76,7 +78,7 @@ func upstreamOf(s proxy.Spec) string {
 
 // spec is the link that the proxy stands for. Without a listen address it is on loopback; Toxiproxy takes all addresses.
 func (p *Proxy) spec() proxy.Spec {
-	s := proxy.Spec{Name: p.Name, Listen: p.Listen, Address: p.Upstream}
+	s := proxy.Spec{Name: p.Name, Listen: p.Listen, Address: p.Upstream, Protocol: p.protocol}
 	if s.Listen == "" {
 		s.Listen = "127.0.0.1:0"
 	}
