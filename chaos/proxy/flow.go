@@ -197,7 +197,14 @@ func (f *flow) close(how ending) {
 // drain writes what may go now, and sets the alarm for what may go next.
 func (f *flow) drain() {
 	alarm := never
-	for f.conn.state == open && !f.ring.empty() && f.writable {
+	for f.conn.state == open {
+		if l := f.lane.limit; l > 0 && f.passed >= l {
+			f.conn.limited()
+			return
+		}
+		if f.ring.empty() || !f.writable {
+			break
+		}
 		now := clock.Now()
 		if f.lane.hold {
 			alarm = f.heldUntil()
@@ -214,10 +221,6 @@ func (f *flow) drain() {
 		}
 		if head := f.ring.at(0); head.end != notEnded {
 			f.finish(head.end)
-			return
-		}
-		if p.n <= 0 {
-			f.conn.limited()
 			return
 		}
 		f.write(p, now)
@@ -299,19 +302,17 @@ func (f *flow) shape(head *record, at, now time.Duration) piece {
 	if l := f.lane.limit; l > 0 {
 		n = int(min(int64(n), l-f.passed))
 	}
-	if s := f.lane.sliced; s != nil && n > 0 {
+	if s := f.lane.sliced; s != nil {
 		d := roll(s.Seed, forSlice, f.key^head.seq, uint64(head.left))
 		n = min(n, int(s.SliceBytes-s.SliceSpread+int64(d.next()%uint64(2*s.SliceSpread+1))))
 		at = max(at, f.nextSlice)
 		f.nextSlice = max(at, now-catchUp) + s.SliceDelay.D()
 		f.conn.stats.sliced.Add(1)
 	}
-	if n > 0 {
-		for _, l := range f.lane.limits {
-			n = min(n, max(leastPiece, int(l.rate/int64(time.Second/pieceTime))))
-		}
-		at = f.reserve(head, n, at, now)
+	for _, l := range f.lane.limits {
+		n = min(n, max(leastPiece, int(l.rate/int64(time.Second/pieceTime))))
 	}
+	at = f.reserve(head, n, at, now)
 	f.piece = piece{n: n, at: at, paid: true}
 	return f.piece
 }

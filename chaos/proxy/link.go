@@ -233,20 +233,36 @@ func (l *Link) replan() error {
 	l.mu.Unlock()
 	l.policy.Store(p)
 	var err error
-	l.home.call(func() { err = l.carrier.follow(p) })
-	l.each(func(c *conn) { c.adopt(p.plan(c.key)) })
+	l.everywhere(func(on *loop) {
+		if on == l.home {
+			err = l.carrier.follow(p)
+		}
+		for c := range l.conns[on] {
+			c.adopt(p.plan(c.key))
+		}
+	})
 	return err
+}
+
+// everywhere does something on every loop, and returns when all have.
+func (l *Link) everywhere(do func(on *loop)) {
+	var done sync.WaitGroup
+	for _, on := range l.proxy.loops {
+		done.Add(1)
+		if !on.post(func() { do(on); done.Done() }) {
+			done.Done()
+		}
+	}
+	done.Wait()
 }
 
 // each does something to every connection of the link, on its loop.
 func (l *Link) each(do func(*conn)) {
-	for _, on := range l.proxy.loops {
-		on.call(func() {
-			for c := range l.conns[on] {
-				do(c)
-			}
-		})
-	}
+	l.everywhere(func(on *loop) {
+		for c := range l.conns[on] {
+			do(c)
+		}
+	})
 }
 
 // Effects are the effects in force, by id.

@@ -119,7 +119,7 @@ func (l *loop) later(f *flow) {
 
 // wait handles what happens until a time, which may be never.
 func (l *loop) wait(until time.Duration) {
-	n := 0
+	var n int
 	if d := max(until-clock.Now(), 0); until == 0 || d == 0 {
 		n = l.ready()
 	} else {

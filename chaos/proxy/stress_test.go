@@ -2,13 +2,19 @@ package proxy
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
+	"path/filepath"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"shakedown/chaos"
 	"shakedown/internal/units"
@@ -23,102 +29,195 @@ func stream(seed uint64) io.Reader {
 	return rand.NewChaCha8(key)
 }
 
-// talk writes one stream and expects another, both of size bytes, at the same time.
-func talk(c halfCloser, out, in uint64, size int64) error {
-	var writing sync.WaitGroup
-	var wrote error
-	writing.Go(func() {
-		if _, wrote = io.CopyN(c, stream(out), size); wrote == nil {
-			wrote = c.CloseWrite()
+// TestNoByteIsLostDoubledOrReorderedWhileEffectsComeAndGo changes effects 10 000 times at random, under 200 connections
+// whose bytes are all known, both ways. Connections that an effect cuts are cut off from a stream that is right until then,
+// and are made again.
+func TestNoByteIsLostDoubledOrReorderedWhileEffectsComeAndGo(t *testing.T) {
+	conns, changes := 200, 10_000
+	if testing.Short() {
+		conns, changes = 50, 500
+	}
+	files := descriptors(t)
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			addr := "127.0.0.1:0"
+			if network == "unix" {
+				addr = filepath.Join(t.TempDir(), "s")
+			}
+			stress(t, network, addr, conns/2, changes/2)
+		})
+	}
+	runtime.GC()
+	if now := descriptors(t); now > files+4 {
+		t.Errorf("%d descriptors are open, and %d were before", now, files)
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
+}
+
+func stress(t *testing.T, network, addr string, conns, changes int) {
+	var stop, wrong atomic.Bool
+	served := startServer(t, network, addr, func(c halfCloser) {
+		var id [8]byte
+		if _, err := io.ReadFull(c, id[:]); err != nil {
+			return // cut before it began
+		}
+		seed := binary.BigEndian.Uint64(id[:])
+		if err := converse(c, ^seed, seed, &stop); err != nil {
+			wrong.Store(true)
+			t.Errorf("server: %v", err)
 		}
 	})
+	l := newTestLink(t, network, served)
+	var cut atomic.Int64
+	var talking sync.WaitGroup
+	for i := range conns {
+		talking.Go(func() {
+			for n := uint64(0); !stop.Load() && !wrong.Load(); n++ {
+				seed := uint64(i)<<32 | n
+				c, err := net.Dial("tcp", l.Addr())
+				if err != nil {
+					continue // cut before it began
+				}
+				if _, err = c.Write(binary.BigEndian.AppendUint64(nil, seed)); err == nil {
+					if err := converse(c.(halfCloser), seed, ^seed, &stop); err != nil {
+						wrong.Store(true)
+						t.Errorf("client: %v", err)
+					}
+				}
+				_ = c.Close()
+				cut.Add(1)
+			}
+		})
+	}
+	disturb(t, l, rand.New(rand.NewPCG(1, 2)), changes)
+	stop.Store(true)
+	talking.Wait()
+	eventually(t, "every connection ends", func() bool { return counters(t, l).Open == 0 })
+	if q := l.proxy.Queued(); q != 0 {
+		t.Errorf("%d bytes are still counted", q)
+	}
+	n := counters(t, l)
+	t.Logf("%d conversations, %d MB, %+v", cut.Load(), (n.BytesUp+n.BytesDown)>>20, met(n))
+	if !testing.Short() && n.Delayed*n.Held*n.Throttled*n.Sliced*n.Resets*n.Closes*n.Limited*n.HalfOpened*n.ConnectDelays*n.SlowCloses == 0 {
+		t.Error("an effect met nothing: the test has tried too little")
+	}
+}
+
+// met leaves the distributions out, which are long.
+func met(n chaos.Counters) chaos.Counters {
+	n.Delays, n.Asked = nil, nil
+	return n
+}
+
+// converse writes one stream and expects another, at the same time, until told to stop or cut off. It returns what is wrong
+// with the bytes; that they end is not.
+func converse(c halfCloser, out, in uint64, stop *atomic.Bool) error {
+	var writing sync.WaitGroup
 	defer writing.Wait()
+	writing.Go(func() {
+		words, b := stream(out), make([]byte, 2<<10)
+		for pause := time.Duration(0); !stop.Load(); pause = (pause + 7) % 50 {
+			_, _ = io.ReadFull(words, b) // never fails
+			if _, err := c.Write(b); err != nil {
+				return
+			}
+			time.Sleep(pause * time.Millisecond) // bursts, and quiet between
+		}
+		_ = c.CloseWrite()
+	})
 	got, want := make([]byte, 8<<10), make([]byte, 8<<10)
 	expect := stream(in)
-	var total int64
-	var end error
-	for end == nil {
-		var n int
-		n, end = c.Read(got)
-		_, _ = io.ReadFull(expect, want[:n]) // never fails
+	total := int64(0)
+	for {
+		_ = c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+		n, err := c.Read(got)
+		_, _ = io.ReadFull(expect, want[:n])
 		if string(got[:n]) != string(want[:n]) {
 			return fmt.Errorf("bytes %d to %d are not those that were sent", total, total+int64(n))
 		}
 		total += int64(n)
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded) && !stop.Load(): // forgotten, or held
+			if rand.IntN(4) == 0 {
+				_ = c.SetWriteDeadline(time.Unix(1, 0))
+				return nil
+			}
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			_ = c.SetWriteDeadline(time.Unix(1, 0))
+			return nil
+		default:
+			_ = c.SetWriteDeadline(time.Unix(1, 0))
+			return nil
+		}
 	}
-	writing.Wait()
-	if total != size || !errors.Is(end, io.EOF) || wrote != nil {
-		return fmt.Errorf("%d of %d bytes arrived, ending with %w; writing: %w", total, size, end, wrote)
-	}
-	return nil
 }
 
-func TestNoByteIsLostDoubledOrReorderedWhileEffectsComeAndGo(t *testing.T) {
-	const conns, size = 20, 2 << 20
-	var serving sync.WaitGroup
-	serving.Add(conns)
-	addr := startServer(t, "tcp", "127.0.0.1:0", func(c halfCloser) {
-		defer serving.Done()
-		var id [1]byte
-		if _, err := io.ReadFull(c, id[:]); err != nil {
-			t.Error(err)
-			return
-		}
-		if err := talk(c, 100+uint64(id[0]), uint64(id[0]), size); err != nil {
-			t.Errorf("server of connection %d: %v", id[0], err)
-		}
-	})
-	l := newTestLink(t, "tcp", addr)
-	ctx, cancel := context.WithCancel(context.Background())
-	var churn, talking sync.WaitGroup
-	churn.Go(func() { disturb(ctx, t, l, rand.New(rand.NewPCG(1, 2))) })
-	for id := range uint64(conns) {
-		talking.Go(func() {
-			c, err := net.Dial("tcp", l.Addr())
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer func() { _ = c.Close() }()
-			if _, err := c.Write([]byte{byte(id)}); err != nil {
-				t.Error(err)
-			}
-			if err := talk(c.(halfCloser), id, 100+id, size); err != nil {
-				t.Errorf("client of connection %d: %v", id, err)
-			}
-		})
-	}
-	talking.Wait()
-	serving.Wait() // a client that has sent everything does not know that it arrived
-	cancel()
-	churn.Wait()
-}
-
-// disturb sets and clears random effects until ctx is done, and then leaves none.
-func disturb(ctx context.Context, t *testing.T, l *Link, rng *rand.Rand) {
-	ids := []string{"a", "b", "c", "d"}
-	directions := []chaos.Direction{chaos.Both, chaos.Upstream, chaos.Downstream}
-	for ctx.Err() == nil {
+// disturb sets and clears every effect at random, and then leaves none.
+func disturb(t *testing.T, l *Link, rng *rand.Rand, changes int) {
+	ids := []string{"a", "b", "c", "d", "e"}
+	for i := range changes {
 		id := ids[rng.IntN(len(ids))]
-		e := chaos.Effect{Direction: directions[rng.IntN(3)], Seed: rng.Uint64()}
-		switch rng.IntN(4) {
-		case 0:
-			e.Delay = units.Duration(rng.Int64N(int64(3 * units.Millisecond)))
-			e.Jitter = units.Duration(rng.Int64N(int64(2 * units.Millisecond)))
-		case 1:
-			e.BytesPerSecond = 4<<20 + rng.Int64N(64<<20)
-		case 2:
-			e.Hold = true
-		}
-		shape(t, l, id, e)
-		if _, err := l.Probe(context.Background(), 1e6); err != nil { // paces the loop, and meets every plan
-			t.Error(err)
-		}
-		if rng.IntN(2) == 0 || e.Hold {
+		if rng.IntN(2) == 0 {
 			unshape(t, l, id)
+		} else {
+			shape(t, l, id, random(rng))
 		}
+		if i%64 == 0 {
+			if _, err := l.Probe(context.Background(), time.Millisecond); err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(time.Duration(rng.IntN(1500)) * time.Microsecond) // some effects meet no byte, and some many
 	}
 	for _, id := range ids {
 		unshape(t, l, id)
 	}
+}
+
+// random is an effect that does not corrupt.
+func random(rng *rand.Rand) chaos.Effect {
+	ms := func(n int64) units.Duration { return units.Duration(rng.Int64N(n * int64(units.Millisecond))) }
+	e := chaos.Effect{Direction: []chaos.Direction{chaos.Both, chaos.Upstream, chaos.Downstream}[rng.IntN(3)], Seed: rng.Uint64()}
+	switch rng.IntN(16) {
+	case 0, 1, 2:
+		e.Delay, e.Jitter = ms(4), ms(3)
+		e.Law = []chaos.Law{chaos.Uniform, chaos.Normal, chaos.Pareto}[rng.IntN(3)]
+	case 3, 4:
+		e.BytesPerSecond = 1<<20 + rng.Int64N(32<<20)
+		e.Scope = []chaos.Scope{chaos.ScopeConnection, chaos.ScopeLink, chaos.ScopeGroup}[rng.IntN(3)]
+		e.Group = "g"
+	case 5, 6:
+		e.Hold = true
+	case 7, 8:
+		e.SliceBytes, e.SliceDelay = 100+rng.Int64N(4000), ms(1)
+		e.SliceSpread = rng.Int64N(e.SliceBytes)
+	case 9:
+		e.Loss = rng.Float64() / 100
+	case 10:
+		e.SlowClose = ms(20)
+	case 11:
+		e.ConnectDelay = ms(5)
+	case 12:
+		e.Reset, e.Share, e.After = true, 0.1, ms(20)
+	case 13:
+		e.Close, e.Share, e.After = true, 0.1, ms(20)
+	case 14:
+		e.LimitBytes, e.Share = 1+rng.Int64N(1<<20), 0.1
+	case 15:
+		e.HalfOpen, e.Share = rng.IntN(2) == 0, 0.05
+		e.Refuse = !e.HalfOpen
+		if e.Refuse {
+			e.Share = 0
+		}
+	}
+	return e
 }
