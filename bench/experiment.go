@@ -42,6 +42,9 @@ type EngineSpec struct {
 	// Replicas is how many servers follow this one: "postgres-replica-0" and so on. What they receive runs through links of its
 	// own, "postgres-replica-0→postgres". A level's replaces the experiment's unless it is 0.
 	Replicas int `json:"replicas,omitempty"`
+	// Disk keeps the server's data on a disk of its own, which faults of disks act on: power_loss, disk_full and the like. Its
+	// replicas have none. A level's true is added to the experiment's.
+	Disk bool `json:"disk,omitempty"`
 }
 
 // Backend is a role of the pattern that runs behind the service. Services reach it through the proxy under
@@ -59,6 +62,8 @@ type Variant struct {
 	Config    any    `json:"config,omitempty"`
 	Instances int    `json:"instances,omitempty"` // 0 means 1
 	Full      bool   `json:"full,omitempty"`      // left out by --quick
+	// Engines' settings are merged into those of the experiment and the level.
+	Engines []EngineSpec `json:"engines,omitempty"`
 	// X is the variant's place on the axis of a sweep, such as its pool size; 0 means that it has none.
 	X float64 `json:"x,omitempty"`
 }

@@ -143,7 +143,7 @@ func TestLevelsReplaceWhatTheySet(t *testing.T) {
 		t.Error("a level with variants runs others")
 	}
 	long, _ := e.Level("long")
-	if got := e.EnginesAt(long)[0].Settings; got["maxmemory"] != "1mb" || len(got) != 2 {
+	if got := e.EnginesAt(long, Variant{})[0].Settings; got["maxmemory"] != "1mb" || len(got) != 2 {
 		t.Errorf("merged settings: %v", got)
 	}
 	if len(e.Engines[0].Settings) != 1 {

@@ -194,22 +194,26 @@ func (e Experiment) WorkloadAt(l Level) Workload {
 	return e.Workload
 }
 
-// EnginesAt are the engines of a trial at the given level, with the level's settings merged in.
-func (e Experiment) EnginesAt(l Level) []EngineSpec {
+// EnginesAt are the engines of a trial of the variant at the given level, with the settings of both merged in, the variant's last.
+func (e Experiment) EnginesAt(l Level, v Variant) []EngineSpec {
 	engines := slices.Clone(e.Engines)
 	for i, base := range engines {
-		for _, over := range l.Engines {
+		for _, over := range slices.Concat(l.Engines, v.Engines) {
 			if over.Name == base.Name {
-				engines[i].Settings = maps.Clone(base.Settings)
-				if engines[i].Settings == nil {
-					engines[i].Settings = map[string]string{}
-				}
-				maps.Copy(engines[i].Settings, over.Settings)
-				engines[i].Replicas = cmp.Or(over.Replicas, base.Replicas)
+				engines[i] = engines[i].with(over)
 			}
 		}
 	}
 	return engines
+}
+
+// with is the engine with what another says of it merged in.
+func (s EngineSpec) with(over EngineSpec) EngineSpec {
+	settings := map[string]string{}
+	maps.Copy(settings, s.Settings)
+	maps.Copy(settings, over.Settings)
+	s.Settings, s.Replicas, s.Disk = settings, cmp.Or(over.Replicas, s.Replicas), s.Disk || over.Disk
+	return s
 }
 
 // Runs says whether a variant runs at a level.

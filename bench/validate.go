@@ -64,12 +64,8 @@ func (e Experiment) Validate() error {
 		}
 	}
 	errs = append(errs, e.validateLevels()...)
-	for _, l := range e.LevelList() {
-		for _, engine := range e.EnginesAt(l) {
-			if engine.Replicas < 0 || engine.Replicas > 8 {
-				fail("engines[%s].replicas: must be 0 to 8, got %d", engine.Name, engine.Replicas)
-			}
-		}
+	if err := e.validateEngines(); err != nil {
+		errs = append(errs, err)
 	}
 	for i, c := range e.Checks {
 		if err := c.validate(); err != nil {
@@ -77,6 +73,28 @@ func (e Experiment) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// validateEngines looks at the engines of every trial.
+func (e Experiment) validateEngines() error {
+	has := func(spec EngineSpec) bool {
+		return slices.ContainsFunc(e.Engines, func(s EngineSpec) bool { return s.Name == spec.Name })
+	}
+	for _, v := range e.Variants {
+		for _, spec := range v.Engines {
+			if !has(spec) {
+				return fmt.Errorf("variants[%s].engines: there is no engine %q", v.Name, spec.Name)
+			}
+		}
+		for _, l := range e.LevelList() {
+			for _, engine := range e.EnginesAt(l, v) {
+				if engine.Replicas < 0 || engine.Replicas > 8 {
+					return fmt.Errorf("engines[%s].replicas: must be 0 to 8, got %d", engine.Name, engine.Replicas)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func (e Experiment) validateLevels() []error {

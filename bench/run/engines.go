@@ -8,6 +8,7 @@ import (
 
 	"shakedown/bench"
 	"shakedown/bench/record"
+	"shakedown/chaos/disk"
 	"shakedown/internal/clock"
 	"shakedown/internal/stack"
 )
@@ -28,8 +29,9 @@ func preflight(ctx context.Context, o Options) (map[string]engineSource, error) 
 		if err != nil {
 			return sources, &InputError{fmt.Errorf("%s: %w", o.Experiment.Name, err)}
 		}
-		for _, level := range o.Experiment.LevelList() {
-			if err := kind.CheckSettings(settingsAt(o.Experiment, level, spec.Name)); err != nil {
+		specs := specsOf(o.Experiment, spec.Name)
+		for _, at := range specs {
+			if err := kind.CheckSettings(at.Settings); err != nil {
 				return sources, &InputError{fmt.Errorf("%s: %w", o.Experiment.Name, err)}
 			}
 		}
@@ -42,37 +44,61 @@ func preflight(ctx context.Context, o Options) (map[string]engineSource, error) 
 			return sources, &EnvironmentError{err}
 		}
 		sources[spec.Name] = source
-		for _, level := range o.Experiment.LevelList() {
-			for _, at := range o.Experiment.EnginesAt(level) {
-				if at.Name != spec.Name {
-					continue
-				}
-				if err := checkReplicas(at, source); err != nil {
-					return sources, &InputError{fmt.Errorf("%s: %w", o.Experiment.Name, err)}
-				}
+		for _, at := range specs {
+			if err := checkReplicas(at, source); err != nil {
+				return sources, &InputError{fmt.Errorf("%s: %w", o.Experiment.Name, err)}
 			}
 		}
 	}
 	return sources, checkFaults(o.Experiment, sources)
 }
 
-func settingsAt(e bench.Experiment, level bench.Level, engine string) map[string]string {
-	for _, spec := range e.EnginesAt(level) {
-		if spec.Name == engine {
-			return spec.Settings
+// specsOf is what the trials of the experiment want of one engine.
+func specsOf(e bench.Experiment, engine string) (specs []bench.EngineSpec) {
+	for _, v := range e.Variants {
+		for _, level := range e.LevelList() {
+			for _, spec := range e.EnginesAt(level, v) {
+				if spec.Name == engine {
+					specs = append(specs, spec)
+				}
+			}
 		}
 	}
-	return nil
+	return specs
 }
 
 func (s engineSource) start(ctx context.Context, t *trial, spec bench.EngineSpec) (stack.Instance, error) {
 	if s.given != nil {
 		return s.given, nil
 	}
-	return s.kind.Start(ctx, stack.StartOptions{
+	o := stack.StartOptions{
 		Keeper: t.keeper, Run: t.work, LogDir: filepath.Dir(t.writer.LogPath(spec.Name)), Settings: spec.Settings,
 		Arrangement: t.arrangement(spec.Name),
-	})
+	}
+	if spec.Disk {
+		o.Disk = t.o.Program
+	}
+	return s.kind.Start(ctx, o)
+}
+
+// diskOf is the disk that an engine's data is on, nil when it has none of its own.
+func diskOf(e stack.Instance) *disk.Disk {
+	if d, ok := e.(stack.Disked); ok {
+		return d.Disk()
+	}
+	return nil
+}
+
+// settleDisks puts on the disk what the engines have written so far: a trial begins on a machine that has been running for a while.
+func (t *trial) settleDisks(ctx context.Context) error {
+	for _, e := range t.engines {
+		if d := diskOf(e); d != nil {
+			if err := d.Settle(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // letGo lets go of the servers that the user gave.

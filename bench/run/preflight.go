@@ -53,12 +53,12 @@ func networkAt(e bench.Experiment, level bench.Level) chaos.Faults {
 // plannedSurface has the names of all that a trial will have, and nothing behind them.
 func plannedSurface(e bench.Experiment, level bench.Level, v bench.Variant, sources map[string]engineSource) *surface {
 	s := &surface{}
-	for _, spec := range e.EnginesAt(level) {
+	for _, spec := range e.EnginesAt(level, v) {
 		if sources[spec.Name].given == nil {
 			s.planEngine(spec)
 		}
 	}
-	behind := engineNames(e, level)
+	behind := engineNames(e, level, v)
 	for _, b := range e.Backends {
 		s.plan(b.Role, max(b.Instances, 1), behind)
 	}
@@ -77,6 +77,9 @@ func (s *surface) planEngine(spec bench.EngineSpec) {
 	}
 	for _, name := range members {
 		s.processes = append(s.processes, namedProcess{roleOf(name), plannedProcess{name: name}})
+		if spec.Disk && name == spec.Name {
+			s.disks = append(s.disks, plannedDisk{name: name})
+		}
 		for _, to := range members {
 			if to != name {
 				s.links = append(s.links, plannedLink{name: linkName(name, to)})
@@ -106,6 +109,13 @@ func backendNames(b bench.Backend) []string {
 	}
 	return names
 }
+
+type plannedDisk struct {
+	chaos.Disk
+	name string
+}
+
+func (d plannedDisk) Name() string { return d.name }
 
 type plannedLink struct {
 	chaos.Link

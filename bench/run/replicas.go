@@ -80,9 +80,9 @@ func (t *trial) labelsOf(e stack.Instance) map[string]string {
 }
 
 // engineNames are the names of the servers that a trial at the level has.
-func engineNames(e bench.Experiment, level bench.Level) []string {
+func engineNames(e bench.Experiment, level bench.Level, v bench.Variant) []string {
 	var names []string
-	for _, spec := range e.EnginesAt(level) {
+	for _, spec := range e.EnginesAt(level, v) {
 		names = append(names, spec.Name)
 		for n := range spec.Replicas {
 			names = append(names, stack.ReplicaName(spec.Name, n))

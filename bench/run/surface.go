@@ -11,6 +11,7 @@ import (
 type surface struct {
 	links     []chaos.Link
 	processes []namedProcess
+	disks     []chaos.Disk // of engines, by whose names they go
 }
 
 type namedProcess struct {
@@ -18,7 +19,23 @@ type namedProcess struct {
 	chaos.Process
 }
 
-var _ chaos.Surface = (*surface)(nil)
+var (
+	_ chaos.Surface     = (*surface)(nil)
+	_ chaos.DiskSurface = (*surface)(nil)
+)
+
+// Disks are those of the processes of the given name.
+func (s *surface) Disks(name string) []chaos.Disk {
+	var found []chaos.Disk
+	for _, p := range s.Processes(name) {
+		for _, d := range s.disks {
+			if d.Name() == p.Name() {
+				found = append(found, d)
+			}
+		}
+	}
+	return found
+}
 
 // Links are the links of the given name; the name of a role stands for all its instances.
 func (s *surface) Links(name string) []chaos.Link {

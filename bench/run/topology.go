@@ -40,6 +40,9 @@ func (t *trial) startAll(ctx context.Context) error {
 	if err := t.seed(ctx); err != nil {
 		return err
 	}
+	if err := t.settleDisks(ctx); err != nil {
+		return err
+	}
 	for _, b := range t.o.Experiment.Backends {
 		config, err := bench.MarshalConfig(b.Config, nil)
 		if err != nil {
@@ -61,7 +64,7 @@ func (t *trial) startAll(ctx context.Context) error {
 }
 
 func (t *trial) startEngines(ctx context.Context) error {
-	for _, spec := range t.o.Experiment.EnginesAt(t.planned.Level) {
+	for _, spec := range t.o.Experiment.EnginesAt(t.planned.Level, t.planned.Variant) {
 		e, err := t.available[spec.Name].start(ctx, t, spec)
 		if err != nil {
 			return cannotStart(ctx, fmt.Errorf("start %s: %w", spec.Name, err))
@@ -257,6 +260,9 @@ func (t *trial) surface() *surface {
 	}
 	for _, e := range t.engines {
 		s.processes = append(s.processes, namedProcess{role: roleOf(e.Name()), Process: e.Process()})
+		if d := diskOf(e); d != nil {
+			s.disks = append(s.disks, d)
+		}
 	}
 	for _, i := range append(t.backends, t.services...) {
 		s.processes = append(s.processes, namedProcess{role: i.spec.Env.Role, Process: i})

@@ -76,7 +76,10 @@ func (d *Disk) Close(ctx context.Context) error {
 			err = unmountNow(d.dir, true)
 		}
 	}
-	return errors.Join(err, d.conn.Close())
+	if cerr := d.conn.Close(); !errors.Is(cerr, net.ErrClosed) { // closing twice is no error
+		err = errors.Join(err, cerr)
+	}
+	return err
 }
 
 // ask sends a request, with a descriptor unless it is −1, and waits for the answer.

@@ -24,7 +24,7 @@ land, or to go; 5 interrupted, and healed; 70 internal error.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newChaosServe(), newChaosInject(), newChaosHeal(), newChaosStatus(), newChaosLink())
+	cmd.AddCommand(newChaosDisk(), newChaosServe(), newChaosInject(), newChaosHeal(), newChaosStatus(), newChaosLink())
 	return cmd
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"shakedown/chaos"
+	"shakedown/chaos/disk"
 	"shakedown/internal/proc"
 	"shakedown/internal/subject"
 	"shakedown/internal/workdir"
@@ -30,6 +31,7 @@ type own struct {
 	words   func(lines []string) string              // what the server says is wrong, from the end of its log
 	refuses func(lines []string) bool                // whether the end of the log is about a setting
 	prepare func(context.Context) error              // before each start; nil for nothing
+	disk    *dataDisk                                // of its data; nil when that is in dir
 
 	mu sync.Mutex // held while the process is replaced
 }
@@ -112,6 +114,14 @@ func (o *own) lastWords(p *proc.Process) error {
 // Answers asks the server a question.
 func (o *own) Answers(ctx context.Context) error { return o.healthy(ctx) }
 
+// ownDisk is the disk of a server that may not be the run's own.
+func (o *own) ownDisk() *disk.Disk {
+	if o == nil || o.disk == nil {
+		return nil
+	}
+	return o.disk.Disk
+}
+
 // Time asks the server for the time.
 func (o *own) Time(ctx context.Context) (time.Time, error) { return o.now(ctx) }
 
@@ -121,10 +131,16 @@ func (o *own) stop(ctx context.Context) error {
 	if p := o.Process(); p != nil {
 		errs = append(errs, p.Stop(ctx, o.sig, stopGrace))
 	}
-	return errors.Join(append(errs, o.Close(ctx), os.RemoveAll(o.dir))...)
+	if err := errors.Join(append(errs, o.Close(ctx), o.disk.close(ctx))...); err != nil {
+		return err
+	}
+	return os.RemoveAll(o.dir)
 }
 
 func (o *own) crashed() error {
+	if err := o.disk.crashed(); err != nil {
+		return err
+	}
 	p := o.Process()
 	select {
 	case <-p.Done():

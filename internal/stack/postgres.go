@@ -98,11 +98,14 @@ func (k postgres) start(ctx context.Context, o StartOptions, prepare func(data s
 	if err != nil {
 		return nil, err
 	}
-	data := filepath.Join(dir, "data")
-	if err := copyTree(template.data(), data); err != nil {
+	data, fill, err := o.dataDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Name, err)
+	}
+	if err := copyTree(template.data(), fill); err != nil {
 		return nil, fmt.Errorf("%s: copying the template: %w", o.Name, err)
 	}
-	if err := prepare(data); err != nil {
+	if err := prepare(fill); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Name, err)
 	}
 	s, err := newServer(o.Name, ownURL(dir, template.password))
@@ -119,8 +122,11 @@ func (k postgres) start(ctx context.Context, o StartOptions, prepare func(data s
 			Env: pgEnv(os.Environ()), Log: filepath.Join(o.LogDir, filepath.Base(dir)+".log"),
 		},
 	}
+	if s.own.disk, err = o.mountDisk(ctx, dir); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Name, err)
+	}
 	if err := s.own.Start(ctx); err != nil {
-		return nil, errors.Join(err, s.close(ctx))
+		return nil, errors.Join(err, s.close(ctx), s.own.disk.close(ctx))
 	}
 	return s, nil
 }

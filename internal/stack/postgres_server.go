@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"shakedown/chaos"
+	"shakedown/chaos/disk"
 )
 
 // pgServer is a running PostgreSQL. It keeps one connection for its own questions: when the clients have taken every slot,
@@ -32,6 +33,7 @@ type pgServer struct {
 var (
 	_ Instance     = (*pgServer)(nil)
 	_ MemoryReader = (*pgServer)(nil)
+	_ Disked       = (*pgServer)(nil)
 )
 
 // ownURL leads to the socket in the directory. pgx takes the directory as the parameter host.
@@ -197,6 +199,9 @@ func (s *pgServer) Process() chaos.Process {
 	}
 	return s.own
 }
+
+// Disk is the disk that its data is on.
+func (s *pgServer) Disk() *disk.Disk { return s.own.ownDisk() }
 
 // Crashed says whether the run's own server died by itself.
 func (s *pgServer) Crashed() error {

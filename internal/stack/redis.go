@@ -21,6 +21,7 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 
 	"shakedown/chaos"
+	"shakedown/chaos/disk"
 	"shakedown/internal/proc"
 )
 
@@ -89,8 +90,19 @@ func (k redisKind) start(ctx context.Context, o StartOptions, primary string) (*
 	if err != nil {
 		return nil, err
 	}
+	data, fill, err := o.dataDir(dir)
+	if err == nil {
+		err = os.Mkdir(fill, 0o755)
+	}
+	if err == nil {
+		err = giveAway(fill)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Name, err)
+	}
 	socket := filepath.Join(dir, "redis.sock")
 	r := &redisServer{
+		data: data,
 		name: o.Name, version: program.Version, source: program.Path, settings: maps.Clone(o.Settings), network: "unix", address: socket,
 		config: filepath.Join(dir, "redis.conf"),
 	}
@@ -104,12 +116,15 @@ func (k redisKind) start(ctx context.Context, o StartOptions, primary string) (*
 		Subject: newSubject(o, dir), keeper: o.Keeper, dir: dir, sig: syscall.SIGTERM,
 		healthy: r.Healthy, now: r.now, words: redisWords, refuses: redisRefuses,
 		spec: proc.Spec{
-			Name: o.Name, Path: program.Path, Args: []string{r.config}, Dir: dir, Credential: credential(),
+			Name: o.Name, Path: program.Path, Args: []string{r.config}, Dir: data, Credential: credential(),
 			Log: filepath.Join(o.LogDir, filepath.Base(dir)+".log"),
 		},
 	}
+	if r.own.disk, err = o.mountDisk(ctx, dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", o.Name, err), r.client.Close())
+	}
 	if err := r.own.Start(ctx); err != nil {
-		return nil, errors.Join(err, r.client.Close())
+		return nil, errors.Join(err, r.client.Close(), r.own.disk.close(ctx))
 	}
 	return r, nil
 }
@@ -118,8 +133,7 @@ func (k redisKind) start(ctx context.Context, o StartOptions, primary string) (*
 // several words is several arguments. The address of a primary makes the server its replica.
 func (r *redisServer) configure(primary string) error {
 	var b strings.Builder
-	dir, settings := filepath.Dir(r.config), r.settings
-	names, values := merged(redisDefaults, settings)
+	names, values := merged(redisDefaults, r.settings)
 	for _, name := range names {
 		value := values[name]
 		if value == "" {
@@ -127,7 +141,7 @@ func (r *redisServer) configure(primary string) error {
 		}
 		fmt.Fprintf(&b, "%s %s\n", name, value)
 	}
-	fmt.Fprintf(&b, "port 0\nunixsocket %q\nunixsocketperm 777\ndir %q\ndaemonize no\nlogfile \"\"\n", r.address, dir)
+	fmt.Fprintf(&b, "port 0\nunixsocket %q\nunixsocketperm 777\ndir %q\ndaemonize no\nlogfile \"\"\n", r.address, r.data)
 	// It listens on no port that a primary could announce it by.
 	fmt.Fprintf(&b, "replica-announce-ip %s\n", r.name)
 	if primary != "" {
@@ -213,10 +227,14 @@ type redisServer struct {
 	options                    *redis.Options
 	client                     *redis.Client
 	config                     string // the path of its redis.conf
+	data                       string // the folder of its files
 	own                        *own   // nil when attached
 }
 
-var _ Instance = (*redisServer)(nil)
+var (
+	_ Instance = (*redisServer)(nil)
+	_ Disked   = (*redisServer)(nil)
+)
 
 // Name is the server's name.
 func (r *redisServer) Name() string { return r.name }
@@ -270,6 +288,9 @@ func (r *redisServer) Process() chaos.Process {
 	}
 	return r.own
 }
+
+// Disk is the disk that its data is on.
+func (r *redisServer) Disk() *disk.Disk { return r.own.ownDisk() }
 
 // Crashed says whether the run's own server died by itself.
 func (r *redisServer) Crashed() error {

@@ -63,7 +63,10 @@ type StartOptions struct {
 	Settings map[string]string
 	// Arrangement is what faults want it to be started with.
 	Arrangement chaos.Arrangement
-	_           struct{}
+	// Disk is the path of the program that serves disks, shakedown itself: the data is then on a disk of its own, which
+	// faults can act on (Disked). Empty: it is in the run's directory.
+	Disk string
+	_    struct{}
 }
 
 // Instance is one running server. Its methods may be called from many goroutines.

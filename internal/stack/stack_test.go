@@ -22,7 +22,12 @@ import (
 	"shakedown/internal/workdir"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if serveDisk() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // options are those of a run of the test's own. The template of PostgreSQL is kept in a cache of the test's too.
 func options(t *testing.T) StartOptions {
