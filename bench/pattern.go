@@ -24,6 +24,8 @@ type Pattern struct {
 	// earlier trial left is gone afterwards. env.URLs lead straight to the engines, not through the proxy;
 	// config is the variant's.
 	Seed func(ctx context.Context, env Env, config json.RawMessage) error
+	// Audit, when set, accounts for what users were told, at the end of each trial.
+	Audit Auditor
 }
 
 // A Role is one kind of process of a pattern.

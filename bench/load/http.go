@@ -105,7 +105,7 @@ func (c *HTTPClient) beginDial() bool {
 }
 
 // Do sends one request. A 2xx is OK, 429 and 503 are Refused, any other status is Failed, and the service may say
-// "degraded" of a 2xx or "refused" of anything in the header Shakedown-Outcome. Without a whole answer the request is
+// "degraded" of a 2xx, and "refused" or "unsure" of anything, in the header Shakedown-Outcome. Without a whole answer the request is
 // Failed when nothing of it has left, and Unsure otherwise.
 func (c *HTTPClient) Do(ctx context.Context, seq uint64, r bench.Request, timeout time.Duration) Answer {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -171,6 +171,8 @@ func answer(resp *http.Response) Answer {
 	switch {
 	case said == "refused" || resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable:
 		a.Outcome = bench.Refused
+	case said == "unsure":
+		a.Outcome = bench.Unsure
 	case resp.StatusCode/100 != 2:
 	case said == "degraded":
 		a.Outcome = bench.Degraded

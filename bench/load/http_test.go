@@ -49,6 +49,7 @@ func TestAnAnswerBecomesTheOutcomeItStates(t *testing.T) {
 		{200, map[string]string{"Shakedown-Outcome": "degraded", "Shakedown-Flags": "fell_back"}, Answer{Outcome: bench.Degraded, Flags: bench.FellBack}},
 		{200, map[string]string{"Shakedown-Outcome": "refused"}, Answer{Outcome: bench.Refused}},
 		{500, map[string]string{"Shakedown-Outcome": "refused"}, Answer{Outcome: bench.Refused}},
+		{504, map[string]string{"Shakedown-Outcome": "unsure"}, Answer{Outcome: bench.Unsure}},
 		{500, map[string]string{"Shakedown-Outcome": "degraded"}, Answer{Outcome: bench.Failed}},
 		{429, nil, Answer{Outcome: bench.Refused}},
 		{503, nil, Answer{Outcome: bench.Refused}},

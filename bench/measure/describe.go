@@ -25,6 +25,13 @@ var spanWords = map[string]string{
 	"peak_100ms": "most %s within 100 ms",
 }
 
+// auditWords are the numbers of audits.
+var auditWords = map[string]string{
+	bench.AuditAcked: "acknowledged writes", bench.AuditLost: "acknowledged writes lost", bench.AuditLostS: "span of lost writes",
+	bench.AuditChanged: "acknowledged writes changed", bench.AuditDoubled: "writes stored more than once",
+	bench.AuditPhantom: "refused writes stored", bench.AuditUnsure: "unanswered writes", bench.AuditLanded: "unanswered writes stored",
+}
+
 // Describe is the query in words, without its variant and level: "p99 response time of get in the last half of
 // recovery".
 func Describe(q bench.Query) string {
@@ -39,6 +46,11 @@ func Describe(q bench.Query) string {
 		text = "attempts at " + q.Name + " per arrival"
 	case "series":
 		text = strings.TrimSpace(q.Stat + " " + q.Name)
+	case "audit":
+		text = q.Name
+		if words, ok := auditWords[q.Name]; ok {
+			text = words
+		}
 	case "span":
 		if form, ok := spanWords[q.Stat]; ok {
 			text = fmt.Sprintf(form, q.Name)

@@ -25,6 +25,7 @@
 //	amplification       attempts at dependency Name ÷ scheduled arrivals                                           ratio
 //	series              scraped series selected by Name                          mean max min last increase rate   as scraped
 //	span                spans of kind Name                                       count rate mean_ms p50_ms …       by stat
+//	audit               what the pattern's audit counted, by Name                                                  writes, s
 //	recover_s           from the end of the faults to 90 % of Name's goodput                                       s
 //	detect_s            from injection to below 90 % of Name's goodput                                             s
 //	share_of_baseline   goodput ÷ the goodput of the phase Name                                                    ratio

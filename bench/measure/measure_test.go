@@ -294,3 +294,23 @@ func TestValuesDoNotDependOnTheOrderOfTheRecording(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAuditAnswersByName(t *testing.T) {
+	ask := func(a *bench.Audit, name string) measure.Value {
+		trial := record.Trial{Audit: a, Phases: []record.PhaseSpan{{Name: "load", End: time.Second, Judged: true}}}
+		return measure.New(record.Run{}, record.Data{Trial: trial}).Value(bench.Query{Metric: "audit", Name: name})
+	}
+	whole := &bench.Audit{Of: 40, Numbers: map[string]float64{bench.AuditLost: 3}}
+	if v := ask(whole, bench.AuditLost); !v.OK || v.V != 3 || v.N != 40 {
+		t.Errorf("lost: %+v", v)
+	}
+	for why, v := range map[string]measure.Value{
+		"the trial was not audited":            ask(nil, bench.AuditLost),
+		`the audit did not count "stolen"`:     ask(whole, "stolen"),
+		"nothing was acknowledged, so nothing": ask(&bench.Audit{Numbers: whole.Numbers}, bench.AuditLost),
+	} {
+		if v.OK || !strings.Contains(v.Why, why) {
+			t.Errorf("%s: %+v", why, v)
+		}
+	}
+}

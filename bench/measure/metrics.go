@@ -38,6 +38,7 @@ const (
 	PerSecond  = "1/s"
 	Spans      = "spans"
 	InRequests = "requests"
+	Writes     = "writes"
 )
 
 var quantiles = []string{"mean", "p50", "p90", "p95", "p99", "p99_9", "max"}
@@ -92,6 +93,10 @@ func table() []metric {
 			Counts: "spans",
 		}, spans},
 	)
+	rows = append(rows, metric{MetricDoc{
+		Name: "audit", What: "what the pattern's audit counted in the engines after the trial, by name: lost, doubled …",
+		Named: "number of the audit", Counts: "writes",
+	}, audited})
 	return append(rows, transitions()...)
 }
 
@@ -130,6 +135,10 @@ func UnitOf(q bench.Query) string {
 		return PerSecond
 	case q.Metric == "span" && !strings.HasPrefix(q.Stat, "value_"):
 		return Spans
+	case q.Metric == "audit" && strings.HasSuffix(q.Name, "_s"):
+		return Seconds
+	case q.Metric == "audit":
+		return Writes
 	}
 	return m.Unit
 }

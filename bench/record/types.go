@@ -86,6 +86,8 @@ type Trial struct {
 	Unhealthy []string `json:"unhealthy,omitempty"`
 	// Findings are things that happened to the system under test and that nobody asked for, such as a service that died.
 	Findings []string `json:"findings,omitempty"`
+	// Audit is what the pattern's audit found in the engines after the load.
+	Audit *bench.Audit `json:"audit,omitempty"`
 }
 
 // PhaseSpan is a phase as it was run.

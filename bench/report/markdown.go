@@ -33,6 +33,7 @@ func writeMarkdown(w io.Writer, in Input, _ Options) error {
 	markdownTables(&b, r)
 	markdownSweeps(&b, r)
 	markdownList(&b, voidHeading(r), voidReasons(r), true)
+	markdownList(&b, "What the audits found", r.Audits, true)
 	markdownList(&b, "What happened beside the experiment", r.Findings, true)
 	markdownChecks(&b, r)
 	fmt.Fprintf(&b, "<sub>%s · %s</sub>\n", markdown.Replace(runLine(r)), markdown.Replace(versionLine(r.Run)))

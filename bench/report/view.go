@@ -17,7 +17,7 @@ type view struct {
 	Pill, Tone, Summary     string // the whole run in a few words; Tone is good, bad or unsure
 	Facts                   []fact
 	VoidHeading             string
-	Void, Findings          []string
+	Void, Findings, Audits  []string
 	Claims                  []claimView
 	Tables                  []tableView
 	Uncertainty             string
@@ -122,7 +122,7 @@ func viewOf(in Input) view {
 	r := in.Result
 	e := r.Run.Experiment
 	v := view{
-		Title: orElse(e.Question, e.Name), Experiment: e.Name, Note: e.Note, Summary: summary(r), Facts: facts(r), VoidHeading: voidHeading(r), Void: voidReasons(r), Findings: r.Findings, Uncertainty: uncertainty(r),
+		Title: orElse(e.Question, e.Name), Experiment: e.Name, Note: e.Note, Summary: summary(r), Facts: facts(r), VoidHeading: voidHeading(r), Void: voidReasons(r), Findings: r.Findings, Audits: r.Audits, Uncertainty: uncertainty(r),
 		Factor: orElse(e.Factor, "level"),
 	}
 	v.Pill, v.Tone = pill(r)

@@ -39,8 +39,9 @@ type trial struct {
 	timeline *timeline
 	scraper  *scraper
 
-	mu  sync.Mutex
-	rec record.Trial
+	mu      sync.Mutex
+	rec     record.Trial
+	samples []bench.Sample // kept when they are audited
 }
 
 func (r *runner) newTrial(p Planned) (*trial, error) {
@@ -104,6 +105,9 @@ func (t *trial) run(ctx context.Context) (stats load.Stats, err error) {
 	}
 	t.checkHealth(ctx, "before")
 	stats, err = t.measure(ctx)
+	if err == nil {
+		err = t.audit(ctx)
+	}
 	t.checkHealth(context.WithoutCancel(ctx), "after")
 	return stats, err
 }
@@ -204,6 +208,11 @@ func (t *trial) loadPhases() ([]load.Phase, error) {
 // Samples passes what became of arrivals on to the record and to the telemetry.
 func (t *trial) Samples(batch []bench.Sample) error {
 	t.hub.Samples(t.load, batch)
+	if t.o.Pattern.Audit != nil {
+		t.mu.Lock()
+		t.samples = append(t.samples, batch...)
+		t.mu.Unlock()
+	}
 	return t.writer.Samples(batch)
 }
 

@@ -44,6 +44,7 @@ type judge struct {
 	trials   []Trial
 	complete int
 	findings []string
+	audits   []string
 }
 
 func newJudge(run record.Run) *judge {
@@ -128,6 +129,11 @@ func (j *judge) hear(data record.Data) {
 	for _, f := range t.Findings {
 		j.findings = append(j.findings, fmt.Sprintf("trial %d (%s, repeat %d): %s", t.Index, place(t.Variant, t.Level), t.Repeat+1, f))
 	}
+	if t.Audit != nil {
+		if line := auditLine(t); line != "" {
+			j.audits = append(j.audits, line)
+		}
+	}
 	if t.Status == record.Complete && !data.Truncated {
 		j.complete++
 	}
@@ -150,7 +156,7 @@ func (j *judge) hear(data record.Data) {
 func (j *judge) result(n int) Result {
 	r := Result{
 		SchemaVersion: SchemaVersion, Run: j.run, Status: j.run.Status, Claims: []Claim{}, Cells: j.table(), Sweeps: j.sweeps(),
-		Findings: j.findings,
+		Findings: j.findings, Audits: j.audits,
 	}
 	slices.SortStableFunc(j.trials, func(a, b Trial) int { return cmp.Compare(a.Index, b.Index) })
 	r.Trials = append([]Trial{}, j.trials...)

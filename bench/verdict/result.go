@@ -23,6 +23,8 @@ type Result struct {
 	Sweeps     []Sweep  `json:"sweeps,omitempty"` // the answers to the experiment's sweeps, level by level
 	Trials     []Trial  `json:"trials"`
 	Findings   []string `json:"findings,omitempty"`
+	// Audits are the trials' audits in words, with examples of what was lost or doubled.
+	Audits []string `json:"audits,omitempty"`
 }
 
 // Claim is a claim with what its checks came to.

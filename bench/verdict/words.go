@@ -71,6 +71,9 @@ func figures(c bench.Check, j judged) string {
 	if j.effect.Lo != nil && j.effect.Hi != nil && !j.effect.Censored && !j.effect.Below {
 		text += fmt.Sprintf(" (CI %s–%s)", number(*j.effect.Lo), number(*j.effect.Hi))
 	}
+	if c.Versus == nil {
+		text += ruleOfThree(c.Of, j.effect)
+	}
 	return text + ", bound " + c.Rel.Sign() + " " + number(c.Bound) + unit
 }
 

@@ -16,7 +16,7 @@ import (
 
 // The headers in which an answer states facts that its status does not. The generator reads them.
 const (
-	HeaderOutcome = "Shakedown-Outcome" // "degraded" or "refused"; absent otherwise
+	HeaderOutcome = "Shakedown-Outcome" // "degraded", "refused" or "unsure"; absent otherwise
 	HeaderFlags   = "Shakedown-Flags"   // bench.Flags as text; absent when there are none
 	HeaderValue   = "Shakedown-Value"   // a decimal; absent when it is 0
 )
@@ -25,6 +25,8 @@ const (
 var (
 	// ErrRefused: turned away on purpose (shed, rate limited, breaker open). Status 503.
 	ErrRefused = errors.New("refused")
+	// ErrUnsure: it may have happened (a connection that ended before the answer came). Status 504, as after a time-out.
+	ErrUnsure = errors.New("it may have happened")
 	// ErrBadRequest: the request makes no sense. Status 400.
 	ErrBadRequest = errors.New("bad request")
 )
@@ -47,7 +49,7 @@ type HandlerFunc func(ctx context.Context, r *http.Request) (Answer, error)
 // Handle routes an operation; pattern is one of http.ServeMux, "GET /item/{key}", and a clash panics as it does there.
 // op is the operation's name in the workload and becomes a label, so it must come from code.
 //
-// Errors become status codes: ErrRefused 503, a deadline or another time-out 504, ErrBadRequest 400, any other 500.
+// Errors become status codes: ErrRefused 503, ErrUnsure, a deadline or another time-out 504, ErrBadRequest 400, any other 500.
 // A panic is logged, counted and becomes 500.
 func (s *Server) Handle(op, pattern string, h HandlerFunc) {
 	m := s.metrics.op(op)
@@ -99,7 +101,7 @@ func write(w http.ResponseWriter, a Answer, err error) bench.Outcome {
 		}
 	}
 	h := w.Header()
-	if outcome == bench.Degraded || outcome == bench.Refused {
+	if outcome == bench.Degraded || outcome == bench.Refused || errors.Is(err, ErrUnsure) {
 		h.Set(HeaderOutcome, outcome.String())
 	}
 	if a.Flags != 0 {
@@ -139,7 +141,7 @@ func judge(err error) (bench.Outcome, int) {
 		return bench.Refused, http.StatusServiceUnavailable
 	case errors.Is(err, ErrBadRequest):
 		return bench.Failed, http.StatusBadRequest
-	case isTimeout(err):
+	case isTimeout(err), errors.Is(err, ErrUnsure):
 		return bench.Unsure, http.StatusGatewayTimeout
 	case errors.Is(err, context.Canceled):
 		return bench.Unsure, http.StatusInternalServerError

@@ -53,6 +53,7 @@ const (
 	saidNothing said = iota
 	saidDegraded
 	saidRefused
+	saidUnsure
 )
 
 // begin makes r await the response to a request.
@@ -179,6 +180,8 @@ func (r *response) headerLine(line []byte) (bool, error) {
 				r.said = saidDegraded
 			case "refused":
 				r.said = saidRefused
+			case "unsure":
+				r.said = saidUnsure
 			}
 		}
 	}
@@ -324,11 +327,13 @@ func (r *response) trailerLine(line []byte) (bool, error) {
 }
 
 // outcome is what the response says became of the request: a 2xx is ok, 429 and 503 are refused, any other status is failed,
-// and the service may say "degraded" of a 2xx or "refused" of anything.
+// and the service may say "degraded" of a 2xx, and "refused" or "unsure" of anything.
 func (r *response) outcome() bench.Outcome {
 	switch {
 	case r.said == saidRefused || r.status == 429 || r.status == 503:
 		return bench.Refused
+	case r.said == saidUnsure:
+		return bench.Unsure
 	case r.status/100 != 2:
 		return bench.Failed
 	case r.said == saidDegraded:

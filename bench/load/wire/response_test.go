@@ -71,6 +71,7 @@ func TestAResponseIsReadInWhateverPiecesItComes(t *testing.T) {
 		"failed":                  {raw: "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", status: 500, keep: true, outcome: bench.Failed},
 		"says degraded":           {raw: ok + "Shakedown-Outcome: degraded\r\nContent-Length: 0\r\n\r\n", status: 200, keep: true, outcome: bench.Degraded},
 		"says refused":            {raw: "HTTP/1.1 500 No\r\nShakedown-Outcome: refused\r\nContent-Length: 0\r\n\r\n", status: 500, keep: true, outcome: bench.Refused},
+		"says unsure":             {raw: "HTTP/1.1 504 No\r\nShakedown-Outcome: unsure\r\nContent-Length: 0\r\n\r\n", status: 504, keep: true, outcome: bench.Unsure},
 		"broken off in the head":  {raw: ok + "Content-Le", err: errTruncated},
 		"broken off in the body":  {raw: ok + "Content-Length: 5\r\n\r\nhel", err: errTruncated},
 		"broken off in a chunk":   {raw: ok + "Transfer-Encoding: chunked\r\n\r\n5\r\nhel", err: errTruncated},
