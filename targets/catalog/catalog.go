@@ -5,7 +5,9 @@ package catalog
 import (
 	"shakedown/bench"
 	"shakedown/targets/cache/aside"
+	"shakedown/targets/db/keyvalue"
 	"shakedown/targets/db/pooling"
+	"shakedown/targets/db/relational"
 	"shakedown/targets/resilience/breaker"
 	"shakedown/targets/resilience/degradation"
 	"shakedown/targets/resilience/retry"
@@ -15,7 +17,9 @@ import (
 // Patterns are all patterns, in catalog order.
 func Patterns() []bench.Pattern {
 	return []bench.Pattern{
+		relational.Pattern,
 		pooling.Pattern,
+		keyvalue.Pattern,
 		aside.Pattern,
 		breaker.Pattern,
 		retry.Pattern,
