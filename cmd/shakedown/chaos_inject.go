@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,9 +47,12 @@ a flag for each of its fields.`,
 func newChaosInjectKind(kind string) *cobra.Command {
 	var o chaosctl.Options
 	var lasts time.Duration
+	about := chaosctl.About(kind)
+	short, _, _ := strings.Cut(strings.TrimSuffix(strings.ReplaceAll(about, "\n", " "), "."), ". ")
 	cmd := &cobra.Command{
 		Use:   kind + " --link NAME …",
-		Short: "Put " + kind + " in force on a link",
+		Short: short,
+		Long:  about,
 		Args:  cobra.NoArgs,
 	}
 	cmd.Flags().SortFlags = false

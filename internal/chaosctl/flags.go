@@ -1,6 +1,7 @@
 package chaosctl
 
 import (
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"errors"
@@ -58,12 +59,24 @@ type FaultFlags struct {
 	set    *pflag.FlagSet
 }
 
+// About is what a kind of fault does.
+func About(kind string) string {
+	f, _ := chaos.New(kind)
+	about, _ := chaos.Help(f)
+	return about
+}
+
 // AddFaultFlags gives a flag set the flags of a kind.
 func AddFaultFlags(set *pflag.FlagSet, kind string) *FaultFlags {
 	f, _ := chaos.New(kind)
+	_, help := chaos.Help(f)
 	flags := &FaultFlags{kind: kind, fields: fields(f), values: map[string]*string{}, set: set}
 	for _, field := range flags.fields {
-		flags.values[field.key] = set.String(field.flag(), "", usage(field))
+		usage := takes(field.typ)
+		if text := cmp.Or(help[field.key], common[field.key]); text != "" {
+			usage = strings.TrimSuffix(text, ".") + " (" + usage + ")"
+		}
+		flags.values[field.key] = set.String(field.flag(), "", usage)
 		if field.typ.Kind() == reflect.Bool {
 			set.Lookup(field.flag()).NoOptDefVal = "true"
 		}
@@ -71,19 +84,21 @@ func AddFaultFlags(set *pflag.FlagSet, kind string) *FaultFlags {
 	return flags
 }
 
-// usage says what a flag takes; what it does, the fault's documentation says.
-func usage(f field) string {
+// common is what fields mean that most faults have; few say it again.
+var common = map[string]string{
+	"link":      "the link's name",
+	"direction": "upstream, downstream, or both when left out",
+	"share":     "part of the connections that it acts on; all when left out",
+	"seed":      "what random decisions are drawn from",
+}
+
+// takes is what a flag of a type takes.
+func takes(typ reflect.Type) string {
 	list := ""
-	typ := f.typ
 	if typ.Kind() == reflect.Slice {
 		list, typ = ", several with commas between", typ.Elem()
 	}
-	switch {
-	case f.key == "link":
-		return "`name` of the link"
-	case f.key == "direction":
-		return "`upstream` or downstream; both when left out"
-	case isText(typ) && strings.HasSuffix(typ.String(), "Duration"):
+	if isText(typ) && typ.Name() == "Duration" {
 		return "`duration` such as 20ms" + list
 	}
 	switch typ.Kind() {

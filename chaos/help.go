@@ -1,0 +1,94 @@
+package chaos
+
+import (
+	"embed"
+	"go/ast"
+	"go/doc"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"reflect"
+	"strings"
+	"sync"
+)
+
+// source is this package's own: what a fault and its fields mean is said once, in their comments, and shown to users from
+// there.
+//
+//go:embed *.go
+var source embed.FS
+
+// Help is what the comments say of a fault: of the whole, and of its fields, by their names in JSON. A field without a
+// comment is left out.
+func Help(f Fault) (about string, fields map[string]string) {
+	typ := reflect.TypeOf(f).Elem()
+	fields = map[string]string{}
+	t, ok := comments()[typ.Name()]
+	if !ok {
+		return "", fields
+	}
+	for _, sf := range reflect.VisibleFields(typ) {
+		key, _, _ := strings.Cut(sf.Tag.Get("json"), ",")
+		if text := t.fields[sf.Name]; key != "" && text != "" {
+			fields[key] = text
+		}
+	}
+	return t.about, fields
+}
+
+// A comment is what is said of a type.
+type comment struct {
+	about  string
+	fields map[string]string // by their names in Go
+}
+
+// comments are those of the package's types. The source compiled, so that it can be parsed.
+var comments = sync.OnceValue(func() map[string]comment {
+	all := map[string]comment{}
+	names, _ := fs.Glob(source, "*.go")
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		text, _ := source.ReadFile(name)
+		file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ParseComments)
+		if err != nil {
+			continue
+		}
+		for _, d := range file.Decls {
+			if decl, ok := d.(*ast.GenDecl); ok && decl.Tok == token.TYPE {
+				readTypes(decl, all)
+			}
+		}
+	}
+	return all
+})
+
+func readTypes(decl *ast.GenDecl, into map[string]comment) {
+	for _, s := range decl.Specs {
+		spec := s.(*ast.TypeSpec)
+		about := spec.Doc
+		if about == nil {
+			about = decl.Doc
+		}
+		c := comment{about: plain(about), fields: map[string]string{}}
+		if structure, ok := spec.Type.(*ast.StructType); ok {
+			for _, f := range structure.Fields.List {
+				for _, name := range f.Names {
+					c.fields[name.Name] = strings.Join(strings.Fields(plain(f.Doc)+" "+plain(f.Comment)), " ")
+				}
+			}
+		}
+		into[spec.Name.Name] = c
+	}
+}
+
+// plain is the text of a comment, in lines of 100 characters.
+func plain(g *ast.CommentGroup) string {
+	if g == nil {
+		return ""
+	}
+	p := new(doc.Package).Printer()
+	p.TextWidth = 100
+	return strings.TrimSpace(string(p.Text(new(doc.Package).Parser().Parse(g.Text()))))
+}

@@ -1,0 +1,30 @@
+package chaos_test
+
+import (
+	"strings"
+	"testing"
+
+	"shakedown/chaos"
+)
+
+func TestEveryFaultSaysWhatItDoes(t *testing.T) {
+	for _, kind := range chaos.Kinds() {
+		f, _ := chaos.New(kind)
+		about, _ := chaos.Help(f)
+		name := strings.ToLower(strings.ReplaceAll(kind, "_", ""))
+		if said := strings.TrimPrefix(strings.ToLower(about), "a "); !strings.HasPrefix(said, name+" ") {
+			t.Errorf("%s: %q", kind, about)
+		}
+	}
+}
+
+func TestFieldsSayWhatTheyMean(t *testing.T) {
+	_, fields := chaos.Help(new(chaos.Latency))
+	for key, want := range map[string]string{
+		"delay": "Delay is the middle of the uniform law", "shape": "Shape is the tail index", "direction": "Direction is ",
+	} {
+		if !strings.HasPrefix(fields[key], want) || strings.Contains(fields[key], "\n") {
+			t.Errorf("%s: %q", key, fields[key])
+		}
+	}
+}
