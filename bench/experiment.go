@@ -213,6 +213,9 @@ type Check struct {
 	Unit   string  `json:"unit,omitempty"`
 	// MinOps is the least number of observations on either side; with fewer the verdict is unknown.
 	MinOps int `json:"min_ops,omitempty"`
+	// Never: a single repeat beyond the bound fails the check, whatever the others say: for what must never happen. That it did not
+	// happen in a few repeats says how seldom it is at most, not that it cannot.
+	Never bool `json:"never,omitempty"`
 	// ControlFails: the same check must fail on the control, or it proves nothing.
 	ControlFails bool `json:"control_fails,omitempty"`
 }

@@ -37,12 +37,12 @@ func auditLine(t record.Trial) string {
 	return line
 }
 
-// ruleOfThree says what no loss in n trials leaves open: with 95 % confidence, fewer than 3 in n of such trials have one (J. Hanley,
-// A. Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 249(13), 1983). A fault is one trial, however many writes it
-// meets: they are lost together.
-func ruleOfThree(q bench.Query, e Estimate) string {
-	if q.Metric != "audit" || e.Value != 0 || e.Missing || e.Repeats <= 3 {
+// ruleOfThree says what it leaves open that something never happened in n repeats: with 95 % confidence it happens in fewer than 3 of n
+// (J. Hanley, A. Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 249(13), 1983). What is counted is repeats, not
+// operations: a crash loses many at once, or none.
+func ruleOfThree(c bench.Check, v bench.Verdict, e Estimate) string {
+	if !c.Never || v != bench.Holds || e.Repeats <= 3 {
 		return ""
 	}
-	return fmt.Sprintf(" (none in %d faults: with 95 %% confidence it happens in fewer than %s %% of them)", e.Repeats, number(300/float64(e.Repeats)))
+	return fmt.Sprintf(" (in none of %d repeats: with 95 %% confidence in fewer than %s %% of them)", e.Repeats, number(300/float64(e.Repeats)))
 }

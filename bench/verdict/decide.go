@@ -70,6 +70,10 @@ func decide(c bench.Check, j *judged, data []datum) {
 		j.why = few
 		return
 	}
+	if c.Never {
+		j.verdict = never(c, data)
+		return
+	}
 	if beyond == 0 {
 		j.verdict, j.why = against(c, j.effect, margin(c, j))
 		j.effect.Tilde = j.verdict == bench.Unknown
@@ -87,6 +91,21 @@ func decide(c bench.Check, j *judged, data []datum) {
 		j.verdict, j.why = bench.Unknown, "some repeats are beyond every bound and the others do not agree with them"
 		j.effect.Tilde = true
 	}
+}
+
+// never fails with the first repeat that is beyond the bound.
+func never(c bench.Check, data []datum) bench.Verdict {
+	verdict := bench.Unknown
+	for _, d := range data {
+		switch {
+		case !d.known():
+		case d.beyond || compareRange(c, d.v, d.v, d.side == atLeast) == bench.Fails:
+			return bench.Fails
+		case d.side == exact:
+			verdict = bench.Holds
+		}
+	}
+	return verdict
 }
 
 func tooFew(c bench.Check, j *judged) string {

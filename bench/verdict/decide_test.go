@@ -118,3 +118,37 @@ func TestFindings(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatMustNeverHappenFailsWithTheFirstWitness(t *testing.T) {
+	check := bench.Check{Rel: bench.AtMost, Bound: 0, Never: true}
+	for _, tt := range []struct {
+		name string
+		data []datum
+		want bench.Verdict
+	}{
+		{"never in any repeat", []datum{{v: 0, n: 1}, {v: 0, n: 1}}, bench.Holds},
+		{"once in many", []datum{{v: 0, n: 1}, {v: 0, n: 1}, {v: 1, n: 1}, {v: 0, n: 1}}, bench.Fails},
+		{"unknown, and a witness", []datum{{why: "void"}, {v: 2, n: 1}}, bench.Fails},
+		{"unknown in all", []datum{{why: "void"}}, bench.Unknown},
+		{"known as a bound only", []datum{{v: 0, n: 1, side: atMost}}, bench.Unknown},
+	} {
+		if got := never(check, tt.data); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestARuleOfThreeSaysWhatIsLeftOpen(t *testing.T) {
+	check := bench.Check{Never: true}
+	if text := ruleOfThree(check, bench.Holds, Estimate{Repeats: 10}); text != " (in none of 10 repeats: with 95 % confidence in fewer than 30 % of them)" {
+		t.Errorf("it says %q", text)
+	}
+	for _, text := range []string{
+		ruleOfThree(check, bench.Holds, Estimate{Repeats: 3}), ruleOfThree(check, bench.Fails, Estimate{Repeats: 10}),
+		ruleOfThree(bench.Check{}, bench.Holds, Estimate{Repeats: 10}),
+	} {
+		if text != "" {
+			t.Errorf("it says %q where it has nothing to say", text)
+		}
+	}
+}

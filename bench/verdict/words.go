@@ -71,9 +71,7 @@ func figures(c bench.Check, j judged) string {
 	if j.effect.Lo != nil && j.effect.Hi != nil && !j.effect.Censored && !j.effect.Below {
 		text += fmt.Sprintf(" (CI %s–%s)", number(*j.effect.Lo), number(*j.effect.Hi))
 	}
-	if c.Versus == nil {
-		text += ruleOfThree(c.Of, j.effect)
-	}
+	text += ruleOfThree(c, j.verdict, j.effect)
 	return text + ", bound " + c.Rel.Sign() + " " + number(c.Bound) + unit
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"shakedown/chaos/disk"
 )
 
 // waitFor returns once the condition holds. There is no deadline but the test's own: a busy machine is slow, not wrong.
@@ -20,8 +22,25 @@ func waitFor(t *testing.T, holds func() bool) {
 	}
 }
 
-// faulty is tiny.yaml with two faults, one of each sort: one that lives in the proxy, and one that acts on a process.
+// faulty is tiny.yaml with a fault of each sort: one that lives in the proxy, one that acts on a process, and, where disks can be
+// mounted, one that acts on a disk.
 func faulty(t *testing.T) string {
+	t.Helper()
+	text := twoFaults(t)
+	if err := disk.Available(); err != nil {
+		t.Logf("without a disk: %v", err)
+		return text
+	}
+	text = strings.Replace(text, "  - {name: redis}\n", "  - {name: redis, disk: true}\n", 1)
+	return strings.Replace(text, "columns:\n", `  - name: power
+    for: 500ms
+    rate: {per_s: 30}
+    faults: [{kind: power_loss, process: redis}]
+columns:
+`, 1)
+}
+
+func twoFaults(t *testing.T) string {
 	return strings.Replace(tiny(t), "    judged: true\n", `    judged: true
   - name: blackhole
     for: 500ms
@@ -75,6 +94,7 @@ func killRun(t *testing.T, s *sandbox, rng *rand.Rand, out string) {
 		{"once the load runs", func() bool { return contains(events, `"steady"`) }},
 		{"in the black hole", func() bool { return contains(events, "blackhole") }},
 		{"while redis is dead", func() bool { return contains(events, "kill") }},
+		{"without power", func() bool { return contains(events, "power loss") || exists(filepath.Join(s.dir, out, "trials/001")) }},
 		{"in the second trial", func() bool { return exists(filepath.Join(s.dir, out, "trials/001")) }},
 	}
 	moment := moments[rng.IntN(len(moments))]

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// left lists what is left of all that ran in the sandbox: processes, sockets, and files in the cache's work folder.
+// left lists what is left of all that ran in the sandbox: processes, sockets, mounts, and files in the cache's work folder.
 func (s *sandbox) left() []string {
 	s.t.Helper()
 	var left []string
@@ -21,6 +21,11 @@ func (s *sandbox) left() []string {
 	for _, line := range lines(s.t, "/proc/net/unix") {
 		if strings.Contains(line, s.cache+"/") {
 			left = append(left, "socket "+line)
+		}
+	}
+	for _, line := range lines(s.t, "/proc/self/mountinfo") {
+		if strings.Contains(line, s.cache+"/") {
+			left = append(left, "mount "+line)
 		}
 	}
 	entries, err := os.ReadDir(filepath.Join(s.cache, "work"))

@@ -26,6 +26,6 @@ var claims = []bench.Claim{
 	{
 		ID: "db/key-value#8", Text: "appendfsync always is unusable: it costs a factor of ten.",
 		Source: "Folklore; Redis documentation, \"Redis persistence\" (\"very very slow\"; group commit)",
-		Expect: bench.DependsOn, On: "how many clients write at the same time",
+		Expect: bench.DependsOn, On: "how long an fsync takes, and how many clients share one",
 	},
 }
