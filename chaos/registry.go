@@ -31,6 +31,16 @@ var kinds = []func() Fault{
 	func() Fault { return new(MemoryLimit) },
 	func() Fault { return new(FDLimit) },
 	func() Fault { return new(ClockSkew) },
+	func() Fault { return new(PostgresError) },
+	func() Fault { return new(PostgresDelay) },
+	func() Fault { return new(CommitDelay) },
+	func() Fault { return new(CommitAckLost) },
+	func() Fault { return new(CutInTransaction) },
+	func() Fault { return new(RedisError) },
+	func() Fault { return new(RedisDelay) },
+	func() Fault { return new(HTTPError) },
+	func() Fault { return new(HTTPDelay) },
+	func() Fault { return new(HTTPCut) },
 }
 
 // Kinds are the names of every fault, in the order of the registry.

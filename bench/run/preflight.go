@@ -53,24 +53,27 @@ func networkAt(e bench.Experiment, level bench.Level) chaos.Faults {
 // plannedSurface has the names of all that a trial will have, and nothing behind them.
 func plannedSurface(e bench.Experiment, level bench.Level, v bench.Variant, sources map[string]engineSource) *surface {
 	s := &surface{}
+	link := func(from, to string) plannedLink {
+		return plannedLink{name: linkName(from, to), protocol: spoken(e, to)}
+	}
 	for _, spec := range e.EnginesAt(level, v) {
 		if sources[spec.Name].given == nil {
-			s.planEngine(spec)
+			s.planEngine(spec, link)
 		}
 	}
 	behind := engineNames(e, level, v)
 	for _, b := range e.Backends {
-		s.plan(b.Role, max(b.Instances, 1), behind)
+		s.plan(b.Role, max(b.Instances, 1), behind, link)
 	}
 	for _, b := range e.Backends {
 		behind = append(behind, backendNames(b)...)
 	}
-	s.plan(bench.ServiceRole, max(v.Instances, 1), behind)
+	s.plan(bench.ServiceRole, max(v.Instances, 1), behind, link)
 	return s
 }
 
 // planEngine plans a server and its replicas, and the links by which each reaches each other.
-func (s *surface) planEngine(spec bench.EngineSpec) {
+func (s *surface) planEngine(spec bench.EngineSpec, link func(from, to string) plannedLink) {
 	members := []string{spec.Name}
 	for n := range spec.Replicas {
 		members = append(members, stack.ReplicaName(spec.Name, n))
@@ -82,18 +85,18 @@ func (s *surface) planEngine(spec bench.EngineSpec) {
 		}
 		for _, to := range members {
 			if to != name {
-				s.links = append(s.links, plannedLink{name: linkName(name, to)})
+				s.links = append(s.links, link(name, to))
 			}
 		}
 	}
 }
 
-func (s *surface) plan(role string, n int, behind []string) {
+func (s *surface) plan(role string, n int, behind []string, link func(from, to string) plannedLink) {
 	for i := range n {
 		name := bench.InstanceName(role, i)
 		s.processes = append(s.processes, namedProcess{role, plannedProcess{name: name, skew: errNoClock}})
 		for _, to := range behind {
-			s.links = append(s.links, plannedLink{name: linkName(name, to)})
+			s.links = append(s.links, link(name, to))
 		}
 	}
 }
@@ -118,11 +121,15 @@ type plannedDisk struct {
 func (d plannedDisk) Name() string { return d.name }
 
 type plannedLink struct {
-	chaos.Link
-	name string
+	chaos.RuleLink
+	name     string
+	protocol chaos.Protocol
 }
 
 func (l plannedLink) Name() string { return l.name }
+
+// Protocol is what the link will speak if a fault wants it to.
+func (l plannedLink) Protocol() chaos.Protocol { return l.protocol }
 
 // plannedProcess can do all that faults may ask of a process, once it is there.
 type plannedProcess struct {

@@ -190,9 +190,12 @@ func (t *trial) connect(ctx context.Context, env bench.Env) error {
 }
 
 func (t *trial) link(ctx context.Context, from, to, network, address string) (*api.Link, error) {
-	link, err := t.proxy.CreateLink(ctx, api.LinkSpec{Name: linkName(from, to), Network: network, Address: address})
+	name := linkName(from, to)
+	link, err := t.proxy.CreateLink(ctx, api.LinkSpec{
+		Name: name, Network: network, Address: address, Protocol: t.looksInto(name, to),
+	})
 	if err != nil {
-		return nil, fmt.Errorf("link %s: %w", linkName(from, to), err)
+		return nil, fmt.Errorf("link %s: %w", name, err)
 	}
 	t.links = append(t.links, link)
 	return link, nil

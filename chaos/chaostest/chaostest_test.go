@@ -4,8 +4,6 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"shakedown/chaos"
 	"shakedown/internal/units"
 )
@@ -25,7 +23,7 @@ func TestMain(m *testing.M) {
 		beWriter(os.Getenv(writeEnv))
 		return
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(engines.Main(m))
 }
 
 func TestEveryFaultConforms(t *testing.T) {
@@ -53,5 +51,17 @@ func TestEveryFaultConforms(t *testing.T) {
 		{Fault: &chaos.Partition{From: "h3", To: "h4", Answer: chaos.RST}, On: Hosts, Harm: Cuts},
 		{Fault: &chaos.PacketLoss{From: "h0", To: "h1", Rate: 0.2}, On: Hosts},
 		{Fault: &chaos.LinkRate{Host: "h2", BytesPerSecond: 200_000}, On: Hosts},
+		{Fault: &chaos.PostgresError{Link: spokenEdge, Statement: "^INSERT", SQLState: "40001", Pick: chaos.Pick{Every: 3}}, On: Postgres, Harm: Errs},
+		{Fault: &chaos.PostgresDelay{Link: spokenEdge, Statement: "^INSERT", Delay: 2 * units.Millisecond, Pick: chaos.Pick{Share: 0.5, Seed: 3}}, On: Postgres},
+		{Fault: &chaos.CommitDelay{Link: spokenEdge, Delay: 5 * units.Millisecond}, On: Postgres},
+		{Fault: &chaos.CommitAckLost{Link: spokenEdge, Then: chaos.LostByCut, Pick: chaos.Pick{Every: 2}}, On: Postgres, Harm: Cuts},
+		{Fault: &chaos.CommitAckLost{Link: spokenEdge, Then: chaos.LostByHold, Pick: chaos.Pick{Nth: 1}}, On: Postgres, Harm: Cuts},
+		{Fault: &chaos.CutInTransaction{Link: spokenEdge, After: 1, Pick: chaos.Pick{Every: 2}}, On: Postgres, Harm: Cuts},
+		{Fault: &chaos.RedisError{Link: spokenEdge, Error: "READONLY", Key: "counted-*", Pick: chaos.Pick{Every: 3}}, On: Redis, Harm: Errs},
+		{Fault: &chaos.RedisDelay{Link: spokenEdge, Command: "INCR", Delay: units.Millisecond}, On: Redis},
+		{Fault: &chaos.HTTPError{Link: spokenEdge, Path: "/say/*", Status: 503, RetryAfter: units.Second, Pick: chaos.Pick{Share: 0.5, Seed: 3}}, On: HTTP, Harm: Errs},
+		{Fault: &chaos.HTTPError{Link: spokenEdge, Status: 503, When: chaos.After, Pick: chaos.Pick{Every: 3}}, On: HTTP, Harm: Errs},
+		{Fault: &chaos.HTTPDelay{Link: spokenEdge, Method: "POST", Delay: units.Millisecond, When: chaos.After}, On: HTTP},
+		{Fault: &chaos.HTTPCut{Link: spokenEdge, AfterBytes: 700, Pick: chaos.Pick{Every: 2}}, On: HTTP, Harm: Cuts},
 	})
 }

@@ -45,7 +45,8 @@ const (
 	Drops                     // datagrams are lost
 	Doubles                   // datagrams come twice
 	Reorders                  // datagrams overtake each other
-	AllHarms = Cuts | Forgets | Flips | Drops | Doubles | Reorders
+	Errs                      // answers are errors
+	AllHarms = Cuts | Forgets | Flips | Drops | Doubles | Reorders | Errs
 	Harmless = Harm(0)
 )
 

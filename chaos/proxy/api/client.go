@@ -48,7 +48,7 @@ func (c *Client) CreateLink(ctx context.Context, spec LinkSpec) (*Link, error) {
 	if err := c.call(ctx, http.MethodPut, path(spec.Name), spec, &made); err != nil {
 		return nil, fmt.Errorf("creating link %s: %w", spec.Name, err)
 	}
-	return &Link{client: c, name: made.Name, addr: made.Addr, network: made.Network}, nil
+	return &Link{client: c, name: made.Name, addr: made.Addr, network: made.Network, protocol: made.Protocol}, nil
 }
 
 // DeleteLink closes a link and its connections.
@@ -119,6 +119,7 @@ func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
 type Link struct {
 	client              *Client
 	name, addr, network string
+	protocol            chaos.Protocol
 }
 
 var _ chaos.Link = (*Link)(nil)

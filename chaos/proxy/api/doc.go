@@ -13,6 +13,10 @@
 //	DELETE /v1/links/{name}/effects/{id}  clear it
 //	POST   /v1/links/{name}/probe         send a probe: {"give_up": "1s"}
 //	GET    /v1/links/{name}/counters      cumulative counters
+//	GET    /v1/links/{name}/rules         rules in force about single messages, of a link with a protocol
+//	PUT    /v1/links/{name}/rules/{id}    put a rule in force: {"redis": {"command": "SET", "error": "OOM no"}}
+//	GET    /v1/links/{name}/rules/{id}    what it has seen and done
+//	DELETE /v1/links/{name}/rules/{id}    clear it
 //	GET    /v1/faults                     faults that were injected, and what they did
 //	POST   /v1/faults                     inject and prove: {"fault": {"kind": "latency", …}, "for": "30s"}
 //	GET    /v1/faults/{id}                one of them

@@ -11,6 +11,7 @@ import (
 
 	"shakedown/chaos"
 	"shakedown/chaos/proxy"
+	"shakedown/chaos/proxy/intercept/protocols"
 	"shakedown/internal/units"
 )
 
@@ -28,7 +29,7 @@ func rig(t *testing.T) *Client {
 
 func newProxy(t *testing.T) *proxy.Proxy {
 	t.Helper()
-	p, err := proxy.New()
+	p, err := proxy.New(proxy.WithInspectors(protocols.All()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"shakedown/chaos/proxy"
+	"shakedown/chaos/proxy/intercept/protocols"
 )
 
 // TokenEnv is the environment variable that sets the token, so that it does not show in a list of processes.
@@ -45,7 +46,7 @@ func Run(ctx context.Context, stdout io.Writer, o Options) (err error) {
 	if !loopbackHost(o.Listen) {
 		return &ListenError{fmt.Errorf("it listens on loopback only, not on %q", o.Listen)}
 	}
-	p, err := proxy.New()
+	p, err := proxy.New(proxy.WithInspectors(protocols.All()))
 	if err != nil {
 		return err
 	}

@@ -77,6 +77,9 @@ func NewServer(p *proxy.Proxy, c Config) (*Server, error) {
 	} {
 		s.mux.HandleFunc(pattern, limited(answer(h)))
 	}
+	for pattern, h := range ruleHandlers(p) {
+		s.mux.HandleFunc(pattern, limited(answer(h)))
+	}
 	s.mux.HandleFunc("/v1/", answer(unknown))
 	if c.Rest == nil {
 		c.Rest = answer(unknown)
