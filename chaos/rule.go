@@ -190,7 +190,7 @@ func (r Rule) Protocol() Protocol {
 
 // Validate says what is wrong with the rule.
 func (r Rule) Validate() error {
-	if err := r.Pick.validate(); err != nil {
+	if err := r.validate(); err != nil { // its Pick
 		return err
 	}
 	switch r.Protocol() {
