@@ -65,7 +65,7 @@ var rules = []rule{
 	}, "the orchestrator knows all that runs; of judging only whether a trial counts"},
 	{"targets/serve", []string{"bench"}, ""},
 	{"targets/targettest", []string{"bench", "targets/serve", "internal/stack", "internal/proc", "internal/workdir"}, ""},
-	{"targets/internal/...", []string{"bench"}, "data that patterns share"},
+	{"targets/internal/...", []string{"bench", "chaos"}, "data that patterns share"},
 	{"targets/catalog", []string{"bench", "targets/..."}, "the only package that knows all patterns"},
 	{"targets/...", []string{"bench", "chaos", "targets/serve", "targets/internal/..."}, "a pattern knows no other pattern"},
 	{"internal/proc/procfs", nil, ""},

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"shakedown/bench"
+	"shakedown/targets/internal/crash"
 	"shakedown/targets/serve"
 )
 
@@ -53,7 +54,7 @@ func (s *service) write(ctx context.Context, r *http.Request) (serve.Answer, err
 	if err != nil {
 		return serve.Answer{}, err
 	}
-	value := valueOf(key)
+	value := crash.ValueOf(key)
 	err = s.dep.Do(ctx, func(ctx context.Context) error {
 		return doubt(s.redis.Set(ctx, redisKey(key), s.config.pad(value), 0).Err())
 	})
@@ -73,9 +74,6 @@ func doubt(err error) error {
 const prefix = "shakedown:kv:"
 
 func redisKey(key int64) string { return prefix + strconv.FormatInt(key, 10) }
-
-// valueOf is what is written under a key: never 0, which an answer cannot state.
-func valueOf(key int64) int64 { return key + 1 }
 
 // pad writes a value with as many bytes as the configuration asks for.
 func (c Config) pad(value int64) string {

@@ -3,11 +3,13 @@ package relational
 import (
 	"shakedown/bench"
 	"shakedown/chaos"
-	"shakedown/internal/units"
+	"shakedown/targets/internal/crash"
 )
 
 // rate is low enough for a disk that takes 10 ms for an fsync: commits of several connections share one.
 const rate = 200
+
+const claim = "db/relational#14"
 
 // asyncWindow is three times wal_writer_delay, which PostgreSQL's manual gives as the longest that an asynchronous commit may stay
 // unwritten.
@@ -29,30 +31,21 @@ var durability = bench.Experiment{
 	},
 	Factor: "what happens",
 	Levels: []bench.Level{
-		{Name: "kill9", About: "every process of the server is killed", Phases: crash(&chaos.Kill{Process: "postgres"})},
-		{Name: "power-loss", About: "the machine loses its power", Phases: crash(&chaos.PowerLoss{Process: "postgres"})},
+		{Name: "kill9", About: "every process of the server is killed", Phases: crash.Phases(rate, &chaos.Kill{Process: "postgres"})},
+		{Name: "power-loss", About: "the machine loses its power", Phases: crash.Phases(rate, &chaos.PowerLoss{Process: "postgres"})},
 	},
-	Workload: bench.Workload{
-		Ops:     []bench.Op{{Name: "write", Method: "PUT", Path: "/write/{key}", Keys: bench.Keys{Dist: "sequential", N: 1 << 60}}},
-		SLO:     250 * units.Millisecond,
-		Timeout: 3 * units.Second,
-	},
-	Phases: crash(&chaos.Kill{Process: "postgres"}),
-	Columns: []bench.Column{
-		{Title: "acknowledged", Of: audited(bench.AuditAcked)},
-		{Title: "lost", Of: audited(bench.AuditLost)},
-		{Title: "span of the lost", Unit: "s", Of: audited(bench.AuditLostS)},
-		{Title: "answer, median", Unit: "ms", Of: bench.Query{Phase: "load", Metric: "answer_ms", Stat: "p50"}},
-	},
+	Workload: crash.Writes(),
+	Phases:   crash.Phases(rate, &chaos.Kill{Process: "postgres"}),
+	Columns:  crash.Columns(),
 	Checks: []bench.Check{
-		nothingLost("the defaults, a killed process", "default", "kill9"),
-		nothingLost("the defaults, a power loss", "default", "power-loss"),
-		nothingLost("synchronous_commit off, a killed process", "async", "kill9"),
-		nothingLost("synchronous_commit off, a power loss", "async", "power-loss"),
+		crash.NothingLost(claim, "the defaults, a killed process", "default", "kill9"),
+		crash.NothingLost(claim, "the defaults, a power loss", "default", "power-loss"),
+		crash.NothingLost(claim, "synchronous_commit off, a killed process", "async", "kill9"),
+		crash.NothingLost(claim, "synchronous_commit off, a power loss", "async", "power-loss"),
 		within("synchronous_commit off, a killed process, when 3 × wal_writer_delay may go", "kill9"),
 		within("synchronous_commit off, a power loss, when 3 × wal_writer_delay may go", "power-loss"),
-		nothingLost("fsync off, a killed process", "fsync-off", "kill9"),
-		nothingLost("fsync off, a power loss", "fsync-off", "power-loss"),
+		crash.NothingLost(claim, "fsync off, a killed process", "fsync-off", "kill9"),
+		crash.NothingLost(claim, "fsync off, a power loss", "fsync-off", "power-loss"),
 	},
 }
 
@@ -63,27 +56,6 @@ func variant(name, about, fsync, synchronous string) bench.Variant {
 	}
 }
 
-func crash(f chaos.Fault) []bench.Phase {
-	r := bench.PerSecond(rate)
-	return []bench.Phase{
-		{Name: "load", For: 8 * units.Second, Quick: 2500 * units.Millisecond, Rate: r, Judged: true},
-		{Name: "down", For: units.Second, Quick: 300 * units.Millisecond, Rate: r, Faults: chaos.Faults{f}},
-		{Name: "returned", For: units.Second, Quick: 400 * units.Millisecond, Rate: r},
-	}
-}
-
-func audited(number string) bench.Query { return bench.Query{Metric: "audit", Name: number} }
-
-func nothingLost(when, variant, level string) bench.Check {
-	return bench.Check{
-		Claim: "db/relational#14", When: when, Text: variant + ": no acknowledged commit is lost",
-		Of: audited(bench.AuditLost).In(variant, level), Rel: bench.AtMost, Bound: 0, MinOps: 100, Never: true, ControlFails: true,
-	}
-}
-
 func within(when, level string) bench.Check {
-	return bench.Check{
-		Claim: "db/relational#14", When: when, Text: "async: what is lost is at most three times wal_writer_delay",
-		Of: audited(bench.AuditLostS).In("async", level), Rel: bench.AtMost, Bound: asyncWindow, MinOps: 100, Never: true,
-	}
+	return crash.LostWithin(claim, when, "async", level, "what is lost is at most three times wal_writer_delay", asyncWindow)
 }

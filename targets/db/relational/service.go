@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"shakedown/bench"
+	"shakedown/targets/internal/crash"
 	"shakedown/targets/serve"
 )
 
@@ -48,7 +49,7 @@ func (s *service) write(ctx context.Context, r *http.Request) (serve.Answer, err
 	if err != nil {
 		return serve.Answer{}, err
 	}
-	value := valueOf(key)
+	value := crash.ValueOf(key)
 	err = s.dep.Do(ctx, func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, `insert into shakedown_writes (key, value) values ($1, $2)`, key, value)
 		return doubt(err)
@@ -64,9 +65,6 @@ func doubt(err error) error {
 	}
 	return fmt.Errorf("%w: %w", serve.ErrUnsure, err)
 }
-
-// valueOf is what is written under a key: never 0, which an answer cannot state.
-func valueOf(key int64) int64 { return key + 1 }
 
 // withPostgres lends a connection that goes straight to the trial's PostgreSQL.
 func withPostgres(ctx context.Context, env bench.Env, use func(*pgx.Conn) error) error {
