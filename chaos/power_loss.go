@@ -108,7 +108,7 @@ func (in *powerInjection) Landed() Evidence { return in.proof }
 
 // evidence says what was lost; it counts as seen when the probe lost what it had to, and nothing else.
 func (l DiskLost) evidence(name string) Evidence {
-	what := fmt.Sprintf("%s lost %d unsynced writes in %d files and %d names", name, l.Writes, l.Files, l.Names)
+	what := fmt.Sprintf("%s lost %d unsynced writes of %d B in %d files, and %d names", name, l.Writes, l.Bytes, l.Files, l.Names)
 	var worst []string
 	for _, f := range l.Worst[:min(3, len(l.Worst))] {
 		worst = append(worst, fmt.Sprintf("%s %d B", f.Name, f.Bytes))
@@ -122,5 +122,5 @@ func (l DiskLost) evidence(name string) Evidence {
 	case !l.CanaryKept:
 		what += "; the canary's synced write is gone"
 	}
-	return Evidence{What: what, Got: float64(l.Bytes), Unit: "B", Seen: l.CanaryGone && l.CanaryKept}
+	return Evidence{What: what, Got: float64(l.Bytes), Seen: l.CanaryGone && l.CanaryKept}
 }
