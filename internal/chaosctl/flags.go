@@ -156,8 +156,9 @@ func encode(typ reflect.Type, typed string) (string, error) {
 	var err error
 	switch typ.Kind() {
 	case reflect.Bool:
-		_, err = strconv.ParseBool(typed)
-		err = because(err, typed, "true or false")
+		if typed != "true" && typed != "false" {
+			err = because(strconv.ErrSyntax, typed, "true or false")
+		}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		_, err = strconv.ParseInt(typed, 10, typ.Bits())
 		err = because(err, typed, "a whole number")
