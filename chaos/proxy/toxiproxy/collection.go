@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 
@@ -292,10 +294,11 @@ func (c *collection) remove(name string) error {
 	return nil
 }
 
-// reset enables every proxy and removes every toxic.
+// reset enables every proxy and removes every toxic, by name, until one cannot be.
 func (c *collection) reset(ctx context.Context) error {
 	defer c.lock()()
-	for _, p := range c.proxies {
+	for _, name := range slices.Sorted(maps.Keys(c.proxies)) {
+		p := c.proxies[name]
 		if !p.Enabled {
 			if err := c.start(ctx, p); err != nil {
 				return err

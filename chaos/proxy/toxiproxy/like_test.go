@@ -123,9 +123,18 @@ func pair(t *testing.T) (theirs, our *side) {
 	return &side{reference(t), map[string]string{}}, &side{ours(t, Options{}), map[string]string{}}
 }
 
+// compare asks both, and wants the same answer. A reset that fails is compared by its status: Toxiproxy goes through its
+// proxies in no order and stops at the first that cannot be enabled, so that its error and what is left differ from time
+// to time. What is left is then removed.
 func compare(t *testing.T, theirs, our *side, a ask) {
 	t.Helper()
 	want, got := theirs.ask(t, a), our.ask(t, a)
+	if a.path == "/reset" && want.Status == http.StatusInternalServerError && got.Status == want.Status {
+		for _, name := range names {
+			compare(t, theirs, our, ask{"DELETE", "/proxies/" + name, ""})
+		}
+		return
+	}
 	if got != want {
 		t.Errorf("%s\nToxiproxy says %d %s %s\nwe say         %d %s %s",
 			a, want.Status, want.ContentType, want.Body, got.Status, got.ContentType, got.Body)
@@ -156,11 +165,13 @@ func TestAnswersLikeToxiproxyAtRandom(t *testing.T) {
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
+// names are those of the proxies, as paths have them, and one of none.
+var names = []string{"a", "b", "c%20d", "none"}
+
 // randomAsk draws from few names, so that requests meet what others left. Two shapes are left out: what makes Toxiproxy
 // itself crash (a slicer of size 0, a negative rate; only with traffic) cannot happen here, for there is none, and a bad
 // update of a toxic, which Toxiproxy carries out by half.
 func randomAsk(r *rand.Rand) ask {
-	names := []string{"a", "b", "c%20d", "none"}
 	name := func() string { return pick(r, names...) }
 	toxic := func() string {
 		return pick(r, "latency_downstream", "latency_upstream", "t", "bandwidth_upstream", "none")
