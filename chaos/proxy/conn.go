@@ -261,7 +261,7 @@ func (c *conn) dial() {
 func (c *conn) connect() {
 	c.state = dialing
 	for len(c.targets) > 0 {
-		fd, err := connectTo(c.targets[0])
+		fd, err := connectTo(c.link.space, c.targets[0])
 		if errors.Is(err, unix.EAGAIN) {
 			break // until dialAgain
 		}

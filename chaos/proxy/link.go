@@ -14,6 +14,7 @@ import (
 	"shakedown/chaos"
 	"shakedown/chaos/proxy/intercept"
 	"shakedown/internal/clock"
+	"shakedown/internal/netns"
 )
 
 // Spec says what a link is: where it listens and where it leads.
@@ -27,6 +28,9 @@ type Spec struct {
 	Address string `json:"address"`
 	// Protocol is what the bytes mean, for rules about messages; empty is nothing.
 	Protocol chaos.Protocol `json:"protocol,omitempty"`
+	// Namespace is the path of the network namespace that the link listens and dials in, /proc/PID/ns/net or another; empty
+	// means the proxy's own. Address must be a literal one then.
+	Namespace string `json:"namespace,omitempty"`
 }
 
 // Validate says what is wrong with the specification.
@@ -38,6 +42,8 @@ func (s Spec) Validate() error {
 		return fmt.Errorf("network %q is unknown; it is tcp, unix or udp", s.Network)
 	case s.Address == "":
 		return errors.New("a link needs the address of its upstream")
+	case s.Namespace != "" && literal(s.network(), s.Address) == nil:
+		return fmt.Errorf("address %q is looked up outside the namespace; give a literal one", s.Address)
 	}
 	return nil
 }
@@ -65,6 +71,7 @@ type Link struct {
 	addr      net.Addr
 	inspector intercept.Inspector // nil when the link knows bytes only
 	targets   []unix.Sockaddr     // of the upstream; nil when its name is to be looked up
+	space     *netns.Namespace    // that it listens and dials in; nil: the proxy's own
 	home      *loop               // that listens
 	carrier   carrier
 	numbers   uint64 // of connections; the home's
@@ -106,9 +113,15 @@ func (p *Proxy) newLink(spec Spec) (*Link, error) {
 		l.conns[on] = map[*conn]struct{}{}
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
-	if err := l.listen(); err != nil {
+	if spec.Namespace != "" {
+		if l.space, err = netns.Open(spec.Namespace); err != nil {
+			l.cancel()
+			return nil, fmt.Errorf("link %s: %w", spec.Name, err)
+		}
+	}
+	if err := within(l.space, l.listen); err != nil {
 		l.cancel()
-		return nil, fmt.Errorf("link %s: %w", spec.Name, err)
+		return nil, errors.Join(fmt.Errorf("link %s: %w", spec.Name, err), l.leave())
 	}
 	return l, nil
 }
@@ -339,6 +352,7 @@ func (l *Link) close() {
 	l.home.call(l.carrier.close)
 	l.each(func(c *conn) { c.abort() })
 	l.wg.Wait()
+	_ = l.leave() // fails only when closed before
 }
 
 func (l *Link) gone() error { return fmt.Errorf("link %s is closed", l.spec.Name) }

@@ -49,10 +49,13 @@ func (l *Link) Probe(ctx context.Context, giveUp time.Duration) (chaos.Probe, er
 
 // refused says whether the kernel refuses a connection to the link's own address.
 func (l *Link) refused(ctx context.Context) bool {
-	c, err := new(net.Dialer).DialContext(ctx, "tcp", l.Addr())
-	if err == nil {
-		_ = c.Close()
-	}
+	err := within(l.space, func() error {
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", l.Addr())
+		if err == nil {
+			_ = c.Close()
+		}
+		return err
+	})
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 

@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"shakedown/internal/netns"
 )
 
 // socketEvents are all that a loop wants to know of a connected socket.
@@ -79,9 +81,9 @@ func prompt(fd int) {
 	}
 }
 
-// connectTo starts to connect a new socket: it is under way when the error is EINPROGRESS. A unix socket whose server does
+// connectTo starts to connect a new socket in a namespace: it is under way when the error is EINPROGRESS. A unix socket whose server does
 // not accept fast enough is EAGAIN.
-func connectTo(to unix.Sockaddr) (fd int, err error) {
+func connectTo(space *netns.Namespace, to unix.Sockaddr) (fd int, err error) {
 	family := unix.AF_UNIX
 	switch to.(type) {
 	case *unix.SockaddrInet4:
@@ -89,7 +91,7 @@ func connectTo(to unix.Sockaddr) (fd int, err error) {
 	case *unix.SockaddrInet6:
 		family = unix.AF_INET6
 	}
-	fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err = socket(space, family, unix.SOCK_STREAM)
 	if err != nil {
 		return -1, fmt.Errorf("socket: %w", err)
 	}

@@ -195,7 +195,7 @@ func (s *session) connect(targets []unix.Sockaddr) {
 		if _, ok := to.(*unix.SockaddrInet6); ok {
 			family = unix.AF_INET6
 		}
-		fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		fd, err := socket(s.relay.link.space, family, unix.SOCK_DGRAM)
 		if err == nil {
 			if err = unix.Connect(fd, to); err == nil {
 				err = s.watch(down, fd)

@@ -30,7 +30,7 @@ var rules = []rule{
 	{"chaos/proxy/intercept", []string{"chaos"}, "what proxy and protocols share"},
 	{"chaos/proxy/intercept/protocols", []string{"chaos", "chaos/proxy/intercept", "chaos/proxy/intercept/..."}, "the only list of them"},
 	{"chaos/proxy/intercept/...", []string{"chaos", "chaos/proxy/intercept"}, "a protocol knows no other, and moves no bytes"},
-	{"chaos/proxy", []string{"chaos", "chaos/proxy/intercept"}, ""},
+	{"chaos/proxy", []string{"chaos", "chaos/proxy/intercept", "internal/netns"}, ""},
 	{"chaos/proxy/api", []string{"chaos", "chaos/proxy", "chaos/proxy/intercept/protocols"}, ""},
 	{"chaos/proxy/toxiproxy/toxics", []string{"chaos"}, "a toxic is an effect, whatever carries it out"},
 	{"chaos/proxy/toxiproxy", []string{"chaos", "chaos/proxy", "chaos/proxy/toxiproxy/toxics"}, "it answers, and does not decide who may ask"},
