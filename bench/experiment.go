@@ -14,10 +14,17 @@ type Experiment struct {
 	Name     string `json:"name"`     // "cache/aside/stampede"
 	Question string `json:"question"` // the title of the report
 	// Note tells a reader what to look at, and what the model leaves out.
-	Note     string       `json:"note,omitempty"`
-	Engines  []EngineSpec `json:"engines,omitempty"`
-	Backends []Backend    `json:"backends,omitempty"` // services that the service depends on, started before it
-	Variants []Variant    `json:"variants"`           // [0] is the control
+	Note    string       `json:"note,omitempty"`
+	Engines []EngineSpec `json:"engines,omitempty"`
+	// Isolation is what keeps the processes of a trial apart.
+	Isolation Isolation `json:"isolation,omitempty"`
+	// Direct lets processes on hosts dial each other without the proxy between: there are no links then, and only faults of hosts
+	// and processes can act.
+	Direct bool `json:"direct,omitempty"`
+	// Sysctl are settings of every host's kernel, below net: "net.ipv4.tcp_retries2".
+	Sysctl   map[string]string `json:"sysctl,omitempty"`
+	Backends []Backend         `json:"backends,omitempty"` // services that the service depends on, started before it
+	Variants []Variant         `json:"variants"`           // [0] is the control
 	// Factor names what Levels vary on purpose beside the variant. Without levels there is one, unnamed.
 	Factor string  `json:"factor,omitempty"`
 	Levels []Level `json:"levels,omitempty"`
@@ -78,10 +85,12 @@ type Level struct {
 	// Config is merged into every variant's configuration.
 	Config map[string]any `json:"config,omitempty"`
 	// Engines' settings are merged into those of the experiment.
-	Engines  []EngineSpec `json:"engines,omitempty"`
-	Network  chaos.Faults `json:"network,omitempty"`
-	Workload *Workload    `json:"workload,omitempty"`
-	Phases   []Phase      `json:"phases,omitempty"`
+	Engines []EngineSpec `json:"engines,omitempty"`
+	// Sysctl is merged into that of the experiment.
+	Sysctl   map[string]string `json:"sysctl,omitempty"`
+	Network  chaos.Faults      `json:"network,omitempty"`
+	Workload *Workload         `json:"workload,omitempty"`
+	Phases   []Phase           `json:"phases,omitempty"`
 	// Closed runs every phase of this level in closed loop.
 	Closed *Closed `json:"closed,omitempty"`
 }

@@ -64,6 +64,7 @@ func (e Experiment) Validate() error {
 		}
 	}
 	errs = append(errs, e.validateLevels()...)
+	errs = append(errs, e.validateIsolation())
 	if err := e.validateEngines(); err != nil {
 		errs = append(errs, err)
 	}

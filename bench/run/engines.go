@@ -50,6 +50,9 @@ func preflight(ctx context.Context, o Options) (map[string]engineSource, error) 
 			}
 		}
 	}
+	if err := checkIsolation(o.Experiment, sources); err != nil {
+		return sources, err
+	}
 	return sources, checkFaults(o.Experiment, sources)
 }
 
@@ -74,6 +77,7 @@ func (s engineSource) start(ctx context.Context, t *trial, spec bench.EngineSpec
 	o := stack.StartOptions{
 		Keeper: t.keeper, Run: t.work, LogDir: filepath.Dir(t.writer.LogPath(spec.Name)), Settings: spec.Settings,
 		Arrangement: t.arrangement(spec.Name),
+		Host:        t.host(spec.Name),
 	}
 	if spec.Disk {
 		o.Disk = t.o.Program

@@ -2,6 +2,7 @@ package run
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 
 	"shakedown/bench"
 	"shakedown/chaos"
+	"shakedown/internal/netns"
 	"shakedown/internal/proc"
 	"shakedown/internal/subject"
 )
@@ -32,6 +34,10 @@ type TargetSpec struct {
 	Env    bench.Env       `json:"env"`
 	Config json.RawMessage `json:"config"`
 	Listen string          `json:"listen"` // "127.0.0.1:0", or the same address again after a restart
+	// Inherits: the first inherited descriptor listens at Listen, in another network namespace than that of the process, which
+	// listens for its Peers at an address of its own.
+	Inherits bool   `json:"inherits,omitempty"`
+	Peers    string `json:"peers,omitempty"`
 }
 
 // TargetReady is the one line that `shakedown target` prints once it serves.
@@ -47,6 +53,7 @@ type instance struct {
 	log     string
 	client  *http.Client
 	died    func(name, how string) // when it ends and nobody asked it to
+	host    *netns.Host            // nil: the machine
 
 	mu      sync.Mutex
 	spec    TargetSpec
@@ -58,11 +65,18 @@ var _ chaos.Subject = (*instance)(nil)
 // Name is the instance's name, "service-0".
 func (i *instance) Name() string { return i.spec.Env.Name() }
 
-// Addr is where it listens.
+// Addr is where the machine's own processes reach it: load, scraper, and the proxy.
 func (i *instance) Addr() string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.spec.Listen
+}
+
+// PeerAddr is where other processes of the trial reach it, through the proxy or straight.
+func (i *instance) PeerAddr() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return cmp.Or(i.spec.Peers, i.spec.Listen)
 }
 
 // Start starts it, the first time or again at the same address, and returns once it is ready.
@@ -70,6 +84,15 @@ func (i *instance) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	path := filepath.Join(i.dir, i.Name()+".json")
+	ready := newFirstLine()
+	start := proc.Spec{
+		Name: i.Name(), Path: i.program, Args: []string{"target", i.spec.Env.Pattern, "--spec", path}, Log: i.log, Stdout: ready,
+	}
+	inherited, err := i.putOnHost(ctx, &start)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", i.Name(), err)
+	}
+	defer inherited.close()
 	i.mu.Lock()
 	raw, err := json.Marshal(i.spec)
 	i.mu.Unlock()
@@ -79,10 +102,7 @@ func (i *instance) Start(ctx context.Context) error {
 	if err := os.WriteFile(path, raw, 0o600); err != nil {
 		return err
 	}
-	ready := newFirstLine()
-	process, err := i.Launch(ctx, proc.Spec{
-		Name: i.Name(), Path: i.program, Args: []string{"target", i.spec.Env.Pattern, "--spec", path}, Log: i.log, Stdout: ready,
-	})
+	process, err := i.Launch(ctx, start)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", i.Name(), err)
 	}
@@ -92,7 +112,7 @@ func (i *instance) Start(ctx context.Context) error {
 		return fmt.Errorf("start %s: %w", i.Name(), err)
 	}
 	i.mu.Lock()
-	i.spec.Listen = said.Addr
+	i.spec.Listen = cmp.Or(inherited.addr, said.Addr)
 	i.mu.Unlock()
 	i.watches.Go(func() { i.watch(process) })
 	return nil

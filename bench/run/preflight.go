@@ -69,6 +69,14 @@ func plannedSurface(e bench.Experiment, level bench.Level, v bench.Variant, sour
 		behind = append(behind, backendNames(b)...)
 	}
 	s.plan(bench.ServiceRole, max(v.Instances, 1), behind, link)
+	if e.Isolation == bench.Namespaces {
+		for _, p := range s.processes {
+			s.hosts = append(s.hosts, plannedHost{name: p.Name()})
+		}
+	}
+	if e.Direct {
+		s.links = nil
+	}
 	return s
 }
 

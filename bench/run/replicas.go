@@ -17,11 +17,8 @@ func (t *trial) startReplicas(ctx context.Context, spec bench.EngineSpec, primar
 	}
 	via := map[string]string{}
 	connect := func(from string, to stack.Instance) error {
-		network, address := to.Dial()
-		link, err := t.link(ctx, from, to.Name(), network, address)
-		if err == nil {
-			via[linkName(from, to.Name())] = link.Addr()
-		}
+		addr, err := t.wayTo(ctx, from, to)
+		via[linkName(from, to.Name())] = addr
 		return err
 	}
 	members := []stack.Instance{primary}
@@ -33,6 +30,7 @@ func (t *trial) startReplicas(ctx context.Context, spec bench.EngineSpec, primar
 		replica, err := kind.StartReplica(ctx, primary, via[linkName(name, spec.Name)], stack.StartOptions{
 			Name: name, Keeper: t.keeper, Run: t.work, LogDir: filepath.Dir(t.writer.LogPath(name)), Settings: spec.Settings,
 			Arrangement: t.arrangement(name),
+			Host:        t.host(name),
 		})
 		if err != nil {
 			return err

@@ -12,6 +12,7 @@ type surface struct {
 	links     []chaos.Link
 	processes []namedProcess
 	disks     []chaos.Disk // of engines, by whose names they go
+	hosts     []chaos.Host
 }
 
 type namedProcess struct {
@@ -22,6 +23,7 @@ type namedProcess struct {
 var (
 	_ chaos.Surface     = (*surface)(nil)
 	_ chaos.DiskSurface = (*surface)(nil)
+	_ chaos.Hoster      = (*surface)(nil)
 )
 
 // Disks are those of the processes of the given name.
@@ -55,6 +57,17 @@ func (s *surface) Processes(name string) []chaos.Process {
 	for _, p := range s.processes {
 		if p.Name() == name || p.role == name {
 			found = append(found, p.Process)
+		}
+	}
+	return found
+}
+
+// Hosts are those of the given name; the name of a role stands for all its instances.
+func (s *surface) Hosts(name string) []chaos.Host {
+	var found []chaos.Host
+	for _, h := range s.hosts {
+		if name == chaos.EveryHost || name == h.Name() || name == roleOf(h.Name()) {
+			found = append(found, h)
 		}
 	}
 	return found

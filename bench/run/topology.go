@@ -15,6 +15,7 @@ import (
 	"shakedown/bench"
 	"shakedown/chaos"
 	"shakedown/chaos/proxy/api"
+	"shakedown/internal/netns"
 	"shakedown/internal/stack"
 	"shakedown/internal/subject"
 	"shakedown/internal/telemetry"
@@ -25,6 +26,7 @@ const seedTimeout = 2 * time.Minute
 
 // topology is what runs in one trial: engines, links through the proxy, and the processes of the pattern.
 type topology struct {
+	hosts    *netns.Network // nil: all share the machine's
 	engines  []stack.Instance
 	groups   []*stack.Group // of the engines that have replicas
 	links    []*api.Link
@@ -34,6 +36,9 @@ type topology struct {
 
 // startAll starts engines, seeds them, and starts the pattern's processes, what is behind first.
 func (t *trial) startAll(ctx context.Context) error {
+	if err := t.makeHosts(ctx); err != nil {
+		return err
+	}
 	if err := t.startEngines(ctx); err != nil {
 		return err
 	}
@@ -143,7 +148,7 @@ func (t *trial) startRole(ctx context.Context, role string, n int, config []byte
 				Keeper: t.keeper, Journal: t.work.Journal(), Run: t.work.ID(), Name: env.Name(), Dir: t.dir,
 				Arrangement: t.arrangement(env.Name()),
 			}),
-			program: t.o.Program, dir: t.dir, log: t.writer.LogPath(env.Name()), client: t.client, died: t.died,
+			program: t.o.Program, dir: t.dir, log: t.writer.LogPath(env.Name()), client: t.client, died: t.died, host: t.host(env.Name()),
 			spec: TargetSpec{Env: env, Config: config, Listen: "127.0.0.1:0"},
 		}
 		g.Go(func() error { return instances[i].Start(gctx) })
@@ -156,16 +161,15 @@ func (t *trial) died(name, how string) {
 	t.finding(name + " died: " + how)
 }
 
-// connect makes a link through the proxy for every dependency of an instance, and tells the instance their addresses.
+// connect makes a way to every dependency of an instance, and tells the instance their addresses.
 func (t *trial) connect(ctx context.Context, env bench.Env) error {
 	addrs := map[string]string{}
 	for _, e := range t.engines {
-		network, address := e.Dial()
-		link, err := t.link(ctx, env.Name(), e.Name(), network, address)
+		addr, err := t.wayTo(ctx, env.Name(), e)
 		if err != nil {
 			return err
 		}
-		addrs[e.Name()], env.URLs[e.Name()] = link.Addr(), e.URLVia(link.Addr(), env.Name())
+		addrs[e.Name()], env.URLs[e.Name()] = addr, e.URLVia(addr, env.Name())
 	}
 	for _, g := range t.groups {
 		if url := g.URLOfPrimary(addrs, env.Name()); url != "" {
@@ -180,25 +184,41 @@ func (t *trial) connect(ctx context.Context, env bench.Env) error {
 		if b.spec.Env.Instances > 1 {
 			name = b.Name()
 		}
-		link, err := t.link(ctx, env.Name(), name, "tcp", b.Addr())
+		addr, err := t.way(ctx, env.Name(), name, "tcp", b.PeerAddr())
 		if err != nil {
 			return err
 		}
-		env.URLs[name] = "http://" + link.Addr()
+		env.URLs[name] = "http://" + addr
 	}
 	return nil
 }
 
-func (t *trial) link(ctx context.Context, from, to, network, address string) (*api.Link, error) {
+// wayTo is the way to an engine.
+func (t *trial) wayTo(ctx context.Context, from string, e stack.Instance) (addr string, err error) {
+	network, address := e.Dial()
+	if on := e.HostAddr(); on != "" {
+		network, address = "tcp", on
+	}
+	return t.way(ctx, from, e.Name(), network, address)
+}
+
+// way is the address at which one process reaches another: that of a link, which on a host is beside the one that dials, or,
+// where the experiment wants no links, the other's own.
+func (t *trial) way(ctx context.Context, from, to, network, address string) (addr string, err error) {
+	if t.o.Experiment.Direct {
+		return address, nil
+	}
 	name := linkName(from, to)
-	link, err := t.proxy.CreateLink(ctx, api.LinkSpec{
-		Name: name, Network: network, Address: address, Protocol: t.looksInto(name, to),
-	})
+	spec := api.LinkSpec{Name: name, Network: network, Address: address, Protocol: t.looksInto(name, to)}
+	if h := t.host(from); h != nil {
+		spec.Namespace = h.Namespace().Path()
+	}
+	link, err := t.proxy.CreateLink(ctx, spec)
 	if err != nil {
-		return nil, fmt.Errorf("link %s: %w", name, err)
+		return "", fmt.Errorf("link %s: %w", name, err)
 	}
 	t.links = append(t.links, link)
-	return link, nil
+	return link.Addr(), nil
 }
 
 // stopAll stops everything in reverse order, and reads what the services wrote as they ended.
@@ -215,6 +235,9 @@ func (t *trial) stopAll(ctx context.Context) error {
 		if t.available[t.engines[i].Name()].given == nil {
 			errs = append(errs, t.engines[i].Stop(ctx))
 		}
+	}
+	if t.hosts != nil {
+		errs = append(errs, t.hosts.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -269,6 +292,11 @@ func (t *trial) surface() *surface {
 	}
 	for _, i := range append(t.backends, t.services...) {
 		s.processes = append(s.processes, namedProcess{role: i.spec.Env.Role, Process: i})
+	}
+	if t.hosts != nil {
+		for _, h := range t.hosts.Hosts() {
+			s.hosts = append(s.hosts, h)
+		}
 	}
 	return s
 }

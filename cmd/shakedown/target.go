@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -39,7 +38,7 @@ Once the service is ready it prints one line, {"addr":"127.0.0.1:PORT"}.`,
 			if err != nil {
 				return &run.InputError{Err: fmt.Errorf("--spec: %w", err)}
 			}
-			ln, err := net.Listen("tcp", t.Listen)
+			ln, err := t.Open(cmd.Context())
 			if err != nil {
 				return &run.InputError{Err: err}
 			}

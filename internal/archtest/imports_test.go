@@ -61,7 +61,7 @@ var rules = []rule{
 	{"internal/page", nil, "what pages share"},
 	{"bench/run", []string{
 		"bench", "chaos", "chaos/disk", "chaos/proxy/api", "bench/arrival", "bench/load", "bench/load/mix", "bench/load/wire", "bench/record", "bench/check",
-		"internal/stack", "internal/proc", "internal/workdir", "internal/telemetry", "internal/favour", "internal/undo", "internal/needs", "internal/subject",
+		"internal/stack", "internal/proc", "internal/netns", "internal/workdir", "internal/telemetry", "internal/favour", "internal/undo", "internal/needs", "internal/subject",
 	}, "the orchestrator knows all that runs; of judging only whether a trial counts"},
 	{"targets/serve", []string{"bench"}, ""},
 	{"targets/targettest", []string{"bench", "targets/serve", "internal/stack", "internal/proc", "internal/workdir"}, ""},
@@ -77,7 +77,7 @@ var rules = []rule{
 	{"internal/undo", []string{"internal/workdir", "internal/cgroup", "internal/faketime", "chaos/disk"}, "the list of what a sweep can take back"},
 	{"internal/proc", []string{"internal/proc/procfs"}, ""},
 	{"internal/subject", []string{"chaos", "internal/cgroup", "internal/faketime", "internal/proc", "internal/proc/procfs"}, "one process, whatever it is"},
-	{"internal/stack", []string{"chaos", "chaos/disk", "internal/subject", "internal/proc", "internal/proc/procfs", "internal/workdir"}, "engines"},
+	{"internal/stack", []string{"chaos", "chaos/disk", "internal/netns", "internal/subject", "internal/proc", "internal/proc/procfs", "internal/workdir"}, "engines"},
 	{"internal/telemetry", []string{"bench"}, ""},
 	{"dashboards/...", []string{"dashboards", "bench", "internal/telemetry", "targets/serve"}, ""},
 	{"dashboards", nil, ""},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"shakedown/chaos"
 	"shakedown/chaos/disk"
+	"shakedown/internal/netns"
 	"shakedown/internal/proc"
 	"shakedown/internal/subject"
 	"shakedown/internal/workdir"
@@ -150,6 +152,22 @@ func (o *own) crashed() error {
 	default:
 	}
 	return nil
+}
+
+// networkOf is the namespace of a host; nil, the machine's own, for none.
+func networkOf(host *netns.Host) *os.File {
+	if host == nil {
+		return nil
+	}
+	return host.Namespace().File()
+}
+
+// addrOn is a port of a host's address; empty for no host.
+func addrOn(host *netns.Host, port string) string {
+	if host == nil {
+		return ""
+	}
+	return net.JoinHostPort(host.Addr().String(), port)
 }
 
 // newDir makes a directory for one server of the run: <run>/<name>, or <name>-2 and so on when there are several.

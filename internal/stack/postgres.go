@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"shakedown/internal/netns"
 	"shakedown/internal/proc"
 )
 
@@ -23,7 +24,7 @@ type postgres struct{}
 const (
 	pgUser = "shakedown" // the superuser of own servers
 	pgDB   = "shakedown"
-	pgPort = "5432" // only a part of the socket's name: own servers listen on no port
+	pgPort = "5432" // only a part of the socket's name: own servers listen on no port, unless they are on a host
 
 	pgHarness = "shakedown-harness" // the application_name of connections that are no part of a trial begins so
 )
@@ -105,21 +106,21 @@ func (k postgres) start(ctx context.Context, o StartOptions, prepare func(data s
 	if err := copyTree(template.data(), fill); err != nil {
 		return nil, fmt.Errorf("%s: copying the template: %w", o.Name, err)
 	}
-	if err := prepare(fill); err != nil {
+	if err := errors.Join(admit(fill, o.Host), prepare(fill)); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Name, err)
 	}
 	s, err := newServer(o.Name, ownURL(dir, template.password))
 	if err != nil {
 		return nil, err
 	}
-	s.version, s.source, s.settings = program.Version, program.Path, maps.Clone(o.Settings)
+	s.version, s.source, s.settings, s.hostAddr = program.Version, program.Path, maps.Clone(o.Settings), addrOn(o.Host, pgPort)
 	s.own = &own{
 		Subject: newSubject(o, dir), keeper: o.Keeper, dir: dir, sig: syscall.SIGINT, // the "fast" shutdown: no waiting for clients
 		healthy: s.Healthy, now: s.now, words: pgWords, refuses: pgRefuses,
 		prepare: func(context.Context) error { return removeStalePid(data) },
 		spec: proc.Spec{
-			Name: o.Name, Path: program.Path, Args: pgArgs(dir, data, o.Settings), Dir: data, Credential: credential(),
-			Env: pgEnv(os.Environ()), Log: filepath.Join(o.LogDir, filepath.Base(dir)+".log"),
+			Name: o.Name, Path: program.Path, Args: pgArgs(dir, data, o.Host, o.Settings), Dir: data, Credential: credential(),
+			Env: pgEnv(os.Environ()), Log: filepath.Join(o.LogDir, filepath.Base(dir)+".log"), Network: networkOf(o.Host),
 		},
 	}
 	if s.own.disk, err = o.mountDisk(ctx, dir); err != nil {
@@ -131,6 +132,19 @@ func (k postgres) start(ctx context.Context, o StartOptions, prepare func(data s
 	return s, nil
 }
 
+// admit lets the other hosts of the network connect, with the password that the socket asks for too.
+func admit(data string, host *netns.Host) error {
+	if host == nil {
+		return nil
+	}
+	f, err := os.OpenFile(filepath.Join(data, "pg_hba.conf"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "host all,replication all %s scram-sha-256\n", host.Prefix())
+	return errors.Join(err, f.Close())
+}
+
 // removeStalePid removes the lock file of a killed postmaster. Whoever starts the server again knows that every process of the
 // old one is gone, which the new one cannot see from inside its pid namespace.
 func removeStalePid(data string) error {
@@ -140,13 +154,17 @@ func removeStalePid(data string) error {
 	return nil
 }
 
-func pgArgs(dir, data string, settings map[string]string) []string {
+func pgArgs(dir, data string, host *netns.Host, settings map[string]string) []string {
 	args := []string{"-D", data}
 	names, values := merged(pgDefaults, settings)
 	for _, name := range names {
 		args = append(args, "-c", name+"="+values[name])
 	}
-	return append(args, "-c", "listen_addresses=", "-c", "port="+pgPort, "-c", "unix_socket_directories="+dir,
+	listen := ""
+	if host != nil {
+		listen = host.Addr().String()
+	}
+	return append(args, "-c", "listen_addresses="+listen, "-c", "port="+pgPort, "-c", "unix_socket_directories="+dir,
 		"-c", "unix_socket_permissions=0777", "-c", "logging_collector=off", "-c", "log_destination=stderr")
 }
 

@@ -22,6 +22,7 @@ import (
 // the server is busy, not unhealthy.
 type pgServer struct {
 	name, version, source, url string
+	hostAddr                   string
 	config                     *pgx.ConnConfig
 	settings                   map[string]string
 	own                        *own // nil when attached
@@ -159,6 +160,9 @@ func (s *pgServer) Dial() (network, address string) {
 	}
 	return "tcp", net.JoinHostPort(s.config.Host, port)
 }
+
+// HostAddr is where other hosts find the server.
+func (s *pgServer) HostAddr() string { return s.hostAddr }
 
 // URLVia is URL with the proxy's address in place of the server's, and the client's name as its application_name unless the user
 // gave one. The user's other parameters stay.

@@ -46,6 +46,9 @@ var redisReserved = []string{
 	"requirepass", "aclfile", "user", "replicaof", "slaveof", "replica-announce-ip",
 }
 
+// redisPort is where a server on a host listens.
+const redisPort = "6379"
+
 // Name is "redis".
 func (redisKind) Name() string { return "redis" }
 
@@ -104,7 +107,7 @@ func (k redisKind) start(ctx context.Context, o StartOptions, primary string) (*
 	r := &redisServer{
 		data: data,
 		name: o.Name, version: program.Version, source: program.Path, settings: maps.Clone(o.Settings), network: "unix", address: socket,
-		config: filepath.Join(dir, "redis.conf"),
+		config: filepath.Join(dir, "redis.conf"), hostAddr: addrOn(o.Host, redisPort),
 	}
 	if err := r.configure(primary); err != nil {
 		return nil, err
@@ -117,7 +120,7 @@ func (k redisKind) start(ctx context.Context, o StartOptions, primary string) (*
 		healthy: r.Healthy, now: r.now, words: redisWords, refuses: redisRefuses,
 		spec: proc.Spec{
 			Name: o.Name, Path: program.Path, Args: []string{r.config}, Dir: data, Credential: credential(),
-			Log: filepath.Join(o.LogDir, filepath.Base(dir)+".log"),
+			Log: filepath.Join(o.LogDir, filepath.Base(dir)+".log"), Network: networkOf(o.Host),
 		},
 	}
 	if r.own.disk, err = o.mountDisk(ctx, dir); err != nil {
@@ -141,7 +144,13 @@ func (r *redisServer) configure(primary string) error {
 		}
 		fmt.Fprintf(&b, "%s %s\n", name, value)
 	}
-	fmt.Fprintf(&b, "port 0\nunixsocket %q\nunixsocketperm 777\ndir %q\ndaemonize no\nlogfile \"\"\n", r.address, r.data)
+	if host, port, err := net.SplitHostPort(r.hostAddr); err == nil {
+		// Nobody but the run's hosts can reach it, and none of them is on its loopback, to which Redis would restrict them.
+		fmt.Fprintf(&b, "bind %s\nport %s\nprotected-mode no\n", host, port)
+	} else {
+		b.WriteString("port 0\n")
+	}
+	fmt.Fprintf(&b, "unixsocket %q\nunixsocketperm 777\ndir %q\ndaemonize no\nlogfile \"\"\n", r.address, r.data)
 	// It listens on no port that a primary could announce it by.
 	fmt.Fprintf(&b, "replica-announce-ip %s\n", r.name)
 	if primary != "" {
@@ -222,6 +231,7 @@ func (r *redisServer) reach(ctx context.Context) error {
 // redisServer is a running Redis.
 type redisServer struct {
 	name, version, source, url string
+	hostAddr                   string
 	network, address           string
 	settings                   map[string]string
 	options                    *redis.Options
@@ -256,6 +266,9 @@ func (r *redisServer) URL() string { return r.url }
 
 // Dial is where the server listens.
 func (r *redisServer) Dial() (network, address string) { return r.network, r.address }
+
+// HostAddr is where other hosts find the server.
+func (r *redisServer) HostAddr() string { return r.hostAddr }
 
 // URLVia is URL with the proxy's address in place of the server's. To name its connections would cost the client a command on each.
 func (r *redisServer) URLVia(addr, _ string) string {

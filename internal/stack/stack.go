@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"shakedown/chaos"
+	"shakedown/internal/netns"
 	"shakedown/internal/proc"
 	"shakedown/internal/workdir"
 )
@@ -66,6 +67,9 @@ type StartOptions struct {
 	// Disk is the path of the program that serves disks, shakedown itself: the data is then on a disk of its own, which
 	// faults can act on (Disked). Empty: it is in the run's directory.
 	Disk string
+	// Host is where the server runs, and listens on the host's address beside its socket. Nil is the machine's own network, and
+	// the socket alone.
+	Host *netns.Host
 	_    struct{}
 }
 
@@ -85,6 +89,8 @@ type Instance interface {
 	URLVia(addr, client string) string
 	// Dial is where the proxy finds the server: "unix" and a path, or "tcp" and host:port.
 	Dial() (network, address string)
+	// HostAddr is where other hosts of the run's network find the server, host:port; empty when it is on no such host.
+	HostAddr() string
 	// Healthy asks the server a real question and says why it could not answer.
 	Healthy(ctx context.Context) error
 	// Process is the server's process. For an attached server its actions fail with ErrNotOurs.

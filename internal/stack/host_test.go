@@ -1,0 +1,79 @@
+package stack
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
+
+	"shakedown/internal/netns"
+)
+
+// askFrom asks a server something real from another host.
+var askFrom = map[string]func(ctx context.Context, from *netns.Host, url string) error{
+	"postgres": func(ctx context.Context, from *netns.Host, url string) error {
+		config, err := pgx.ParseConfig(url)
+		if err != nil {
+			return err
+		}
+		config.DialFunc = from.Namespace().DialContext
+		c, err := pgx.ConnectConfig(ctx, config)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = c.Close(ctx) }()
+		return c.Ping(ctx)
+	},
+	"redis": func(ctx context.Context, from *netns.Host, url string) error {
+		options, err := redis.ParseURL(url)
+		if err != nil {
+			return err
+		}
+		options.Dialer = from.Namespace().DialContext
+		c := redis.NewClient(options)
+		defer func() { _ = c.Close() }()
+		return c.Ping(ctx).Err()
+	},
+}
+
+func TestAServerOnAHostIsReachedByItsPeersAndByTheHarness(t *testing.T) {
+	if err := netns.Supported(); err != nil {
+		if os.Geteuid() == 0 {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	eachKind(t, func(t *testing.T, k Kind) {
+		ctx := t.Context()
+		n, err := netns.NewNetwork(ctx, []string{"server", "peer"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		o := options(t)
+		o.Host = n.Host("server")
+		in := mustStart(t, k, o)
+		for _, when := range []string{"started", "started again"} {
+			if err := in.Healthy(ctx); err != nil {
+				t.Errorf("%s, over its socket: %v", when, err)
+			}
+			if err := askFrom[k.Name()](ctx, n.Host("peer"), in.URLVia(in.HostAddr(), "peer")); err != nil {
+				t.Errorf("%s, from a peer: %v", when, err)
+			}
+			if when == "started" {
+				if err := in.Process().Kill(ctx); err != nil {
+					t.Fatal(err)
+				}
+				if err := in.Process().Start(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}
