@@ -2,14 +2,19 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"runtime"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
+	"golang.org/x/sys/unix"
 )
 
 // RedisOptions tune a Redis client. Unlike go-redis, zero means none for MaxRetries; elsewhere zero is go-redis's default.
@@ -19,6 +24,9 @@ type RedisOptions struct {
 	PoolTimeout                            time.Duration // the longest wait for a free connection
 	// MaxRetries is how often a command is sent again after a network error. 0 is never.
 	MaxRetries int
+	// UserTimeout is how long what was sent may stay without acknowledgement before the kernel gives the connection up
+	// (TCP_USER_TIMEOUT, tcp(7)). Zero leaves it to the kernel's count of retransmissions.
+	UserTimeout time.Duration
 }
 
 // quietRedis silences go-redis' own logger, which is global and writes a line to standard error for every dial that fails. The
@@ -51,6 +59,9 @@ func NewRedis(s *Server, name, url string, o RedisOptions) (*redis.Client, error
 	if o.MaxRetries == 0 {
 		opt.MaxRetries = -1 // go-redis reads 0 as 3
 	}
+	if o.UserTimeout > 0 {
+		opt.Dialer = dialerWith(o.UserTimeout, opt.DialTimeout)
+	}
 	opt.DialerRetries = 1 // go-redis reads 0 as 5 tries, hidden from every counter
 	opt.ContextTimeoutEnabled = true
 	opt.Protocol = 2 // no HELLO, so one round trip less on each new connection
@@ -62,6 +73,22 @@ func NewRedis(s *Server, name, url string, o RedisOptions) (*redis.Client, error
 	s.OnStop("redis "+name, func(context.Context) error { return client.Close() })
 	s.Ready(name, func(ctx context.Context) error { return client.Ping(ctx).Err() })
 	return client, nil
+}
+
+// dialerWith dials as go-redis does, and tells the kernel how long to wait for acknowledgements.
+func dialerWith(user, dial time.Duration) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: dial, KeepAlive: 5 * time.Minute}
+	d.Control = func(network, _ string, c syscall.RawConn) error {
+		if !strings.HasPrefix(network, "tcp") {
+			return nil
+		}
+		var err error
+		cerr := c.Control(func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(user.Milliseconds()))
+		})
+		return errors.Join(cerr, err)
+	}
+	return d.DialContext
 }
 
 // redisPool translates go-redis's counts. Its wait time covers the acquisitions that had to wait for a turn; the others

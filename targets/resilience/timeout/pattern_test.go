@@ -1,9 +1,14 @@
 package timeout
 
 import (
+	"os"
 	"testing"
 
 	"shakedown/targets/targettest"
 )
 
-func TestPattern(t *testing.T) { targettest.Run(t, Pattern, nil) }
+var engines targettest.Shared
+
+func TestMain(m *testing.M) { os.Exit(engines.Main(m)) }
+
+func TestPattern(t *testing.T) { targettest.Run(t, Pattern, &engines) }
