@@ -49,7 +49,7 @@ type DiskEffect struct {
 	FailReads  float64 `json:"fail_reads,omitempty"`
 	FailWrites float64 `json:"fail_writes,omitempty"`
 	Seed       uint64  `json:"seed,omitempty"`
-	// Files is a pattern of path.Match for the last part of a file's path, or for its whole path when it has a slash; empty
+	// Files is a pattern of path.Match for as many of the last parts of a file's path as it has, "*.aof" or "pg_wal/*"; empty
 	// matches all. It restricts everything but Full.
 	Files string `json:"files,omitempty"`
 }

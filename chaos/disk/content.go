@@ -127,9 +127,8 @@ func (c *content) allocate(s *spill, r *room, f *os.File, mode uint32, off, leng
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if mode&unix.FALLOC_FL_PUNCH_HOLE == 0 {
-		if fits, err := r.take(f, off, length); err != nil || fits < length {
-			r.give(max(fits, 0))
-			return unix.ENOSPC
+		if err := r.takeAll(f, off, length); err != nil {
+			return err
 		}
 	}
 	if err := c.begin(f); err != nil {

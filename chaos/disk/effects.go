@@ -162,15 +162,17 @@ func (f *inForce) chance(share float64, calls *atomic.Int64, probe bool) bool {
 	return rng.Float64() < share
 }
 
-// matches says whether an effect's pattern is about a file.
+// matches says whether an effect's pattern is about a file: it has to match as many of the last parts of the file's path as it has.
 func matches(pattern, name string) bool {
 	if pattern == "" {
 		return true
 	}
-	if !strings.Contains(pattern, "/") {
-		name = path.Base(name)
+	parts := strings.Split(name, "/")
+	from := len(parts) - 1 - strings.Count(pattern, "/")
+	if from < 0 {
+		return false
 	}
-	ok, err := path.Match(pattern, name)
+	ok, err := path.Match(pattern, strings.Join(parts[from:], "/"))
 	return ok && err == nil
 }
 

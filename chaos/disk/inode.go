@@ -64,6 +64,15 @@ func (n *inode) stat() (unix.Stat_t, error) {
 	return st, err
 }
 
+// frees is the room that comes free when a name of the inode goes: all of a regular file with its last name.
+func (n *inode) frees() int64 {
+	st, err := n.stat()
+	if err != nil || st.Nlink != 1 || !n.isRegular() {
+		return 0
+	}
+	return st.Size
+}
+
 // removed says whether the last name of a folder is gone.
 func (n *inode) removed() bool {
 	st, err := n.stat()

@@ -51,6 +51,25 @@ func (r *room) take(f *os.File, off, length int64) (fits int64, err error) {
 	return length, nil
 }
 
+// takeAll is take for what must fit as a whole.
+func (r *room) takeAll(f *os.File, off, length int64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.bound {
+		return nil
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	grows := max(0, off+length-max(off, info.Size()))
+	if grows > r.left {
+		return unix.ENOSPC
+	}
+	r.left -= grows
+	return nil
+}
+
 // give takes back what a file has shrunk by.
 func (r *room) give(n int64) {
 	r.mu.Lock()

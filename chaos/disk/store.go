@@ -227,12 +227,11 @@ func (s *store) remove(dir *inode, name string, isDir bool) error {
 			return err
 		}
 	}
-	if st, err := n.stat(); err == nil && st.Nlink == 1 && n.isRegular() {
-		defer s.room.give(st.Size)
-	}
+	frees := n.frees()
 	if err := s.takeAway(dir, name, n); err != nil {
 		return err
 	}
+	s.room.give(frees)
 	s.note(change{dir: dir, name: name, before: n})
 	return nil
 }
@@ -279,7 +278,9 @@ func (s *store) rename(from *inode, name string, to *inode, newName string, flag
 			return err
 		}
 	}
+	frees := int64(0)
 	if over != nil {
+		frees = over.frees()
 		if err := s.takeAway(to, newName, over); err != nil {
 			return err
 		}
@@ -290,6 +291,7 @@ func (s *store) rename(from *inode, name string, to *inode, newName string, flag
 		}
 		return err
 	}
+	s.room.give(frees)
 	s.note(change{dir: from, name: name, before: n}, change{dir: to, name: newName, before: over, after: n})
 	n.parent, n.name = to, newName
 	s.settleMoved(n, from, name, to, newName)

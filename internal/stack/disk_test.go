@@ -163,7 +163,7 @@ func TestPostgresPanicsWhenAnFsyncFails(t *testing.T) {
 	in := mustStart(t, postgres{}, withDisk(t))
 	ctx := t.Context()
 	d := in.(Disked).Disk()
-	if err := d.Shape(ctx, "failing", chaos.DiskEffect{FailSync: 1, Files: "data/pg_wal/*"}); err != nil {
+	if err := d.Shape(ctx, "failing", chaos.DiskEffect{FailSync: 1, Files: "pg_wal/*"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := put["postgres"](ctx, in.URL(), "doubtful"); err == nil {

@@ -37,7 +37,7 @@ var durability = bench.Experiment{
 		{Name: "power-loss", About: "the machine loses its power", Engines: onDisk, Phases: crash.Phases(rate, &chaos.PowerLoss{Process: "redis"})},
 		clients("1-client", "one user", bench.Closed{Users: 1}, 0),
 		clients("1-client-10ms", "one user, and an fsync takes 10 ms more", bench.Closed{Users: 1}, slowSync),
-		clients("64-clients-10ms", "64 users who think for 20 ms, and an fsync takes 10 ms more", bench.Closed{Users: 64, Think: 20 * units.Millisecond}, slowSync),
+		clients("64-clients-10ms", "64 users who think for 50 ms, and an fsync takes 10 ms more", bench.Closed{Users: 64, Think: 50 * units.Millisecond}, slowSync),
 	},
 	Workload: crash.Writes(),
 	Phases:   crash.Phases(rate, &chaos.Kill{Process: "redis"}),
