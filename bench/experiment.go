@@ -34,6 +34,8 @@ type Experiment struct {
 	// Capacity, when set, is measured before the first trial; phases may then state rates OfCapacity.
 	Capacity *Capacity `json:"capacity,omitempty"`
 	Phases   []Phase   `json:"phases"`
+	// Abort ends a trial that goes worse than that.
+	Abort *Abort `json:"abort,omitempty"`
 	// Columns are the deciding figures that the table of variants shows.
 	Columns []Column `json:"columns"`
 	// Sweeps ask for the smallest variant, by its X, that is good enough: a pool size, say.
@@ -113,7 +115,11 @@ type Phase struct {
 	Closed  *Closed `json:"closed,omitempty"`
 	// Faults take effect when the phase starts and are healed when it ends.
 	Faults chaos.Faults `json:"faults,omitempty"`
-	Judged bool         `json:"judged,omitempty"` // part of the verdict and of the validity rules
+	// Schedule puts more faults in force, within the phase.
+	Schedule []Entry `json:"schedule,omitempty"`
+	// Abort ends the trial when the phase goes worse than that; what it sets replaces what the experiment says.
+	Abort  *Abort `json:"abort,omitempty"`
+	Judged bool   `json:"judged,omitempty"` // part of the verdict and of the validity rules
 }
 
 // Rate is a number of arrivals per second, absolute or relative to the measured capacity.

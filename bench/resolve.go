@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"shakedown/internal/units"
 )
 
 // Clone is a deep copy in which every configuration has become a plain map, as if read from a file.
@@ -22,8 +24,8 @@ func (e Experiment) Clone() (Experiment, error) {
 	return c, nil
 }
 
-// Quicken leaves out what is marked Full and gives every phase its Quick length. It changes how much is
-// measured, never what a check asks: checks on what was left out become unknown.
+// Quicken leaves out what is marked Full and gives every phase its Quick length, and its schedule the same part of its
+// times. It changes how much is measured, never what a check asks: checks on what was left out become unknown.
 func (e *Experiment) Quicken() {
 	e.Variants = slices.DeleteFunc(e.Variants, func(v Variant) bool { return v.Full })
 	e.Levels = slices.DeleteFunc(e.Levels, func(l Level) bool { return l.Full })
@@ -42,9 +44,29 @@ func (e *Experiment) has(level string) bool {
 func quickenPhases(phases []Phase) {
 	for i := range phases {
 		if phases[i].Quick > 0 {
+			phases[i].Schedule = scaled(phases[i].Schedule, phases[i].Quick.Seconds()/phases[i].For.Seconds())
 			phases[i].For = phases[i].Quick
 		}
 	}
+}
+
+// scaled are entries whose times are a part of what they were.
+func scaled(entries []Entry, part float64) []Entry {
+	scale := func(d *units.Duration) { *d = units.Duration(float64(*d) * part) }
+	entries = slices.Clone(entries)
+	for i := range entries {
+		e := &entries[i]
+		for _, s := range []*Bounds{&e.At, &e.For, &e.Every} {
+			scale(&s.From)
+			scale(&s.To)
+		}
+		if e.Ramp != nil {
+			r := *e.Ramp
+			scale(&r.Over)
+			e.Ramp = &r
+		}
+	}
+	return entries
 }
 
 // Only keeps the named variants; the control always stays, because checks may need it.

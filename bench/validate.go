@@ -63,6 +63,7 @@ func (e Experiment) Validate() error {
 			}
 		}
 	}
+	errs = append(errs, e.Abort.validate())
 	errs = append(errs, e.validateLevels()...)
 	errs = append(errs, e.validateIsolation())
 	if err := e.validateEngines(); err != nil {
@@ -156,7 +157,12 @@ func (p Phase) validate(hasCapacity bool) error {
 	if c := p.Closed; c != nil && (c.Users <= 0 || c.Users > 100_000 || c.Think < 0) {
 		return fmt.Errorf("closed: needs 1 to 100000 users and think ≥ 0, got %d and %v", c.Users, c.Think)
 	}
-	return validateFaults(p.Faults)
+	for _, err := range []error{validateFaults(p.Faults), p.validateSchedule(), p.Abort.validate()} {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func validateFaults(fs chaos.Faults) error {
