@@ -8,6 +8,7 @@ import (
 	"shakedown/bench"
 	"shakedown/bench/measure"
 	"shakedown/bench/record"
+	"shakedown/bench/schedule"
 )
 
 // The bounds of validity. They bound what the harness does to a measurement, so they are the same for every pattern.
@@ -207,10 +208,24 @@ func faults(t trial) []string {
 		reasons = append(reasons,
 			fmt.Sprintf("the network is to have %d faults and %d were injected", len(network), len(t.data.Trial.Network)))
 	}
-	for _, p := range t.run.Experiment.PhasesAt(level) {
-		if span, ok := t.phase(p.Name); ok && len(span.Faults) != len(p.Faults) {
+	return append(reasons, t.missing(t.run.Experiment.PhasesAt(level))...)
+}
+
+// missing says in which phases other faults were in force than their schedule wants.
+func (t trial) missing(phases []bench.Phase) []string {
+	all, err := schedule.New(t.data.Trial.Seed, phases)
+	if err != nil {
+		return reason("the schedule of the faults makes no sense: %v", err)
+	}
+	want := make([]int, len(phases))
+	for _, x := range all {
+		want[x.Phase] += len(x.Faults)
+	}
+	var reasons []string
+	for i, p := range phases {
+		if span, ok := t.phase(p.Name); ok && len(span.Faults) != want[i] {
 			reasons = append(reasons,
-				fmt.Sprintf("phase %s has %d faults and %d were injected", p.Name, len(p.Faults), len(span.Faults)))
+				fmt.Sprintf("phase %s has %d faults and %d were injected", p.Name, want[i], len(span.Faults)))
 		}
 	}
 	return reasons

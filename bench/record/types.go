@@ -105,8 +105,12 @@ type PhaseSpan struct {
 type FaultSpan struct {
 	Fault    string         `json:"fault"` // chaos.Fault.String
 	Kind     string         `json:"kind"`
-	Injected time.Duration  `json:"injected_ns"` // when it had taken effect
-	Healed   time.Duration  `json:"healed_ns"`   // when it was gone
+	Entry    string         `json:"entry,omitempty"`    // of the phase's schedule: its name, or "#" and its index
+	Number   int            `json:"number,omitempty"`   // counts the times of the entry, from 0
+	Asked    time.Duration  `json:"asked_ns,omitempty"` // when the schedule wanted it
+	Began    time.Duration  `json:"began_ns,omitempty"` // when injecting began
+	Injected time.Duration  `json:"injected_ns"`        // when it had taken effect, and was looked for
+	Healed   time.Duration  `json:"healed_ns"`          // when it was gone
 	Landed   chaos.Evidence `json:"landed"`
 	Effect   chaos.Evidence `json:"effect"` // what it did to real traffic, as Heal said
 }

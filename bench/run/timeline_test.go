@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"shakedown/bench"
@@ -16,9 +17,14 @@ import (
 )
 
 // diary keeps what happened, in order.
-type diary struct{ lines []string }
+type diary struct {
+	mu    sync.Mutex
+	lines []string
+}
 
 func (d *diary) note(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.lines = append(d.lines, fmt.Sprintf(format, args...))
 }
 
@@ -28,6 +34,8 @@ func (d *diary) Fault(text, _ string, _ ...string) (int, error) {
 		return 0, errors.New("disk full")
 	}
 	d.note("journal %s", text)
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	return len(d.lines), nil
 }
 
@@ -85,7 +93,7 @@ func newTimeline(d *diary, phases []bench.Phase) *timeline {
 		phases[i].For = units.Millisecond
 	}
 	return &timeline{
-		zero: clock.Now(), journal: d, spans: spansFor(phases, 0),
+		clock: clock.Now, zero: clock.Now(), journal: d, spans: spansFor(phases, 0),
 		event:   func(e record.Event) { d.note("event %s %s", e.Kind, e.Name) },
 		entered: func(p bench.Phase) { d.note("enter %s", p.Name) },
 		changed: func(f record.FaultSpan, active bool) { d.note("%s active=%t", f.Fault, active) },
@@ -221,7 +229,7 @@ func TestTheNetworkOfATrialOutlivesItsPhases(t *testing.T) {
 	d := &diary{}
 	phases := []bench.Phase{{Name: "p", Faults: chaos.Faults{&fakeFault{diary: d, name: "fault"}}}, {Name: "q"}}
 	tl := newTimeline(d, phases)
-	if err := tl.inject(t.Context(), -1, &fakeFault{diary: d, name: "distance"}); err != nil {
+	if _, err := tl.inject(t.Context(), -1, &fakeFault{diary: d, name: "distance"}, record.FaultSpan{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := tl.run(t.Context(), phases); err != nil {

@@ -91,7 +91,7 @@ func (t *trial) run(ctx context.Context) (stats load.Stats, err error) {
 		return stats, err
 	}
 	t.timeline = &timeline{
-		zero: clock.Now(), surface: t.surface(), journal: t.work.Journal(),
+		clock: clock.Now, zero: clock.Now(), seed: t.planned.Seed, surface: t.surface(), journal: t.work.Journal(),
 		event: t.event, entered: t.entered, changed: t.changed, spans: spansFor(t.phases, t.capacity),
 	}
 	defer func() {
@@ -99,7 +99,7 @@ func (t *trial) run(ctx context.Context) (stats load.Stats, err error) {
 		t.rec.Network = t.timeline.network
 	}()
 	for _, f := range t.network() {
-		if err := t.timeline.inject(ctx, -1, f); err != nil {
+		if _, err := t.timeline.inject(ctx, -1, f, record.FaultSpan{}); err != nil {
 			return stats, err
 		}
 	}
