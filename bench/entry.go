@@ -91,7 +91,7 @@ func (b *Bounds) UnmarshalJSON(raw []byte) error {
 // An Abort says when a trial is given up before its end: its faults are healed and what it recorded is kept, but not
 // judged. It keeps an experiment that got out of hand from going on, for hours on somebody's own server.
 type Abort struct {
-	// Goodput is the least share of scheduled arrivals that must be answered within the SLO over any Window.
+	// Goodput is the least share of scheduled arrivals that must be answered within the SLO over any Window within a phase.
 	Goodput float64        `json:"goodput,omitempty"`
 	Window  units.Duration `json:"window,omitempty"`
 	// Deadline is how long the trial may take from its first arrival on, or the phase from its start, faults healed.

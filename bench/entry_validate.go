@@ -105,8 +105,8 @@ func (a *Abort) validate() error {
 		return errors.New("abort: needs a goodput or a deadline")
 	case !(a.Goodput >= 0 && a.Goodput <= 1):
 		return fmt.Errorf("abort.goodput: is %v; it must be from 0 to 1", a.Goodput)
-	case a.Goodput > 0 && a.Window < 100*units.Millisecond:
-		return fmt.Errorf("abort.window: is %v; a goodput needs a window of at least 100ms", a.Window)
+	case a.Goodput > 0 && a.Window < 500*units.Millisecond:
+		return fmt.Errorf("abort.window: is %v; a goodput needs a window of at least 500ms", a.Window)
 	case a.Goodput == 0 && a.Window != 0:
 		return errors.New("abort.window: is of a goodput, and there is none")
 	case a.Deadline < 0:

@@ -16,6 +16,7 @@ func (r *runner) measureCapacity(ctx context.Context) (err error) {
 	c := r.o.Experiment.Capacity
 	scratch := *r
 	scratch.progress = silent{}
+	scratch.o.Experiment.Abort = nil // a closed loop that is to find the limit has no floor
 	if scratch.writer, err = record.Create(filepath.Join(r.work.Dir(), "capacity"), record.Run{ID: "capacity", Experiment: r.o.Experiment}); err != nil {
 		return err
 	}

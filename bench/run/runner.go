@@ -115,21 +115,34 @@ func (r *runner) all(ctx context.Context, trials []Planned) (err error) {
 			}
 			t.Index, t.Again = index, again > 0
 			index++
-			if err := r.trial(ctx, t); err != nil {
+			settled, err := r.once(ctx, t)
+			if err != nil {
 				return fmt.Errorf("trial %d (%s): %w", t.Index, describeTrial(t), err)
 			}
-			r.completed++
-			void, err := r.void(t.Index)
-			if err != nil {
-				return err
-			}
-			if len(void) == 0 {
+			if settled {
 				break
 			}
-			r.progress.Finding("void: " + strings.Join(void, "; "))
 		}
 	}
 	return nil
+}
+
+// once runs a trial and says whether that settles it: one that is void may be run again.
+func (r *runner) once(ctx context.Context, t Planned) (settled bool, err error) {
+	err = r.trial(ctx, t)
+	if err != nil && !tripped(err) {
+		return false, err
+	}
+	r.completed++
+	if err != nil {
+		r.progress.Finding(err.Error())
+		return true, nil // it would be given up again
+	}
+	void, err := r.void(t.Index)
+	if len(void) > 0 {
+		r.progress.Finding("void: " + strings.Join(void, "; "))
+	}
+	return len(void) == 0, err
 }
 
 // void says why the trial with the given index may not be judged. The rules speak of the generator, the machine and the faults,

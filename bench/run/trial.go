@@ -37,6 +37,7 @@ type trial struct {
 
 	zero     time.Duration
 	timeline *timeline
+	tripwire *tripwire
 	scraper  *scraper
 
 	mu      sync.Mutex
@@ -94,6 +95,7 @@ func (t *trial) run(ctx context.Context) (stats load.Stats, err error) {
 		clock: clock.Now, zero: clock.Now(), seed: t.planned.Seed, surface: t.surface(), journal: t.work.Journal(),
 		event: t.event, entered: t.entered, changed: t.changed, spans: spansFor(t.phases, t.capacity),
 	}
+	t.tripwire = newTripwire(t.o.Experiment, t.phases, t.load, t.timeline)
 	defer func() {
 		err = errors.Join(err, t.timeline.healNetwork(ctx))
 		t.rec.Network = t.timeline.network
@@ -123,7 +125,7 @@ func (t *trial) measure(ctx context.Context) (load.Stats, error) {
 		return load.Stats{}, &InputError{err}
 	}
 	plan := load.Plan{
-		Phases: phases, Requests: stream, Timeout: t.load.Timeout.D(), Sink: t, Seed: t.planned.Seed, OnTick: t.progress.Tick,
+		Phases: phases, Requests: stream, Timeout: t.load.Timeout.D(), Sink: t, Seed: t.planned.Seed, OnTick: t.tick,
 	}
 	end, err := t.sender(&plan, stream)
 	if err != nil {
@@ -144,13 +146,22 @@ func (t *trial) measure(ctx context.Context) (load.Stats, error) {
 		t.scraper.run(scraping)
 		return nil
 	})
-	g.Go(func() error { return t.timeline.run(gctx, t.phases) })
+	var walked error
+	g.Go(func() error {
+		walked = t.timeline.run(gctx, t.phases)
+		return walked
+	})
+	if t.tripwire.armed() {
+		g.Go(func() error { return t.tripwire.run(gctx) })
+	}
 	g.Go(func() (err error) {
 		defer stopScraping()
 		stats, err = load.Run(gctx, plan)
 		return err
 	})
-	err = g.Wait()
+	if err = g.Wait(); err != walked && walked != context.Canceled {
+		err = errors.Join(err, walked) // a fault that does not heal is not forgotten because something else ended the trial
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.rec.Ledger = stats.Ledger
@@ -213,7 +224,14 @@ func (t *trial) Samples(batch []bench.Sample) error {
 		t.samples = append(t.samples, batch...)
 		t.mu.Unlock()
 	}
+	t.tripwire.samples(batch)
 	return t.writer.Samples(batch)
+}
+
+// tick passes the state of the load on to the display and to the tripwire.
+func (t *trial) tick(now load.Tick) {
+	t.tripwire.tick(now)
+	t.progress.Tick(now)
 }
 
 // InFlight passes the number of requests in flight on to the record and to the telemetry.
