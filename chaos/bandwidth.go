@@ -9,7 +9,7 @@ import (
 )
 
 // Bandwidth limits the rate of a link, in each direction that it touches: of each connection, of all connections of each
-// link together, or of all links together.
+// link together, or of all links together. On a link that another fault limits to less, it cannot be seen.
 type Bandwidth struct {
 	Link           string `json:"link"`
 	BytesPerSecond int64  `json:"bytes_per_second"`
@@ -84,14 +84,14 @@ func (f *Bandwidth) Inject(ctx context.Context, s Surface) (Injection, error) {
 		},
 		tries: rarely(f.Share),
 		// A probe is about 64 bytes and its payload a quarter of a second's worth; a slow link needs time for both.
-		giveUp: func(Probe) time.Duration {
+		giveUp: func(_ Probe, patience time.Duration) time.Duration {
 			return patience + time.Duration(float64(rivals)*4*(128/asked+0.25)*float64(time.Second))
 		},
-		landed: func(link string, _, under Probe) Evidence {
+		landed: func(link string, without, under Probe) Evidence {
 			return Evidence{
 				What: "rate of the probe's payload on " + link,
 				Want: asked, Got: under.BytesPerSecond, Unit: "B/s",
-				Seen: answered(under) && under.BytesPerSecond > 0 && under.BytesPerSecond <= 1.2*asked,
+				Seen: answered(under) && limited(under, 1.2*asked) && answered(without) && !limited(without, 1.2*asked),
 			}
 		},
 		met: func(c Counters) Evidence {
@@ -99,3 +99,6 @@ func (f *Bandwidth) Inject(ctx context.Context, s Surface) (Injection, error) {
 		},
 	})
 }
+
+// limited says whether a probe's payload crossed the link at no more than a rate.
+func limited(p Probe, rate float64) bool { return p.BytesPerSecond > 0 && p.BytesPerSecond <= rate }

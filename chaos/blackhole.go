@@ -55,6 +55,6 @@ func (f *Blackhole) Inject(ctx context.Context, s Surface) (Injection, error) {
 }
 
 // untilLost is how long to wait for a probe that should not come back.
-func untilLost(before Probe) time.Duration {
+func untilLost(before Probe, _ time.Duration) time.Duration {
 	return max(200*time.Millisecond, 4*before.RoundTrip.D(), 2*before.Took.D())
 }

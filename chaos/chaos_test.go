@@ -90,7 +90,8 @@ func (l *fakeLink) Probe(ctx context.Context, giveUp time.Duration) (chaos.Probe
 	}
 }
 
-// probe is what all effects add up to. Of connections, every tenth has a share of its effects.
+// probe is what all effects add up to. Of connections, every tenth has a share of its effects; every second one has a lost
+// segment, or a flipped bit.
 func (l *fakeLink) probe() chaos.Probe {
 	const ms = units.Millisecond
 	l.mu.Lock()
@@ -111,7 +112,7 @@ func (l *fakeLink) probe() chaos.Probe {
 		p.RoundTrip += 2 * delay
 		p.First += 2*delay + e.ConnectDelay
 		p.Took += 6 * delay
-		if e.Loss > 0 && l.probes%10 == 0 {
+		if e.Loss > 0 && l.probes%2 == 0 {
 			p.Took += 200 * ms
 		}
 		p.End += 2*delay + 2*e.SlowClose
@@ -132,11 +133,11 @@ func (l *fakeLink) probe() chaos.Probe {
 		if e.LimitBytes > 0 {
 			p.Closed, p.Bytes = true, e.LimitBytes-1
 		}
-		if l.probes%10 == 0 {
+		p.Got -= int64(100 * e.Drop)
+		p.Doubled += int64(100 * e.Duplicate)
+		p.Reordered += int64(100 * e.Reorder)
+		if l.probes%2 == 0 {
 			p.Corrupt += int64(10 * e.Corrupt)
-			p.Got -= int64(100 * e.Drop)
-			p.Doubled += int64(100 * e.Duplicate)
-			p.Reordered += int64(100 * e.Reorder)
 		}
 	}
 	if p.Lost {
@@ -219,7 +220,8 @@ func networkOf(f chaos.Fault) string {
 // met are counters of traffic that met everything.
 var met = chaos.Counters{
 	Delayed: 2, DelayedMicros: 20_000, Delays: chaos.Histogram{chaos.Bucket(10 * time.Millisecond): 2},
-	Lost: 1, Held: 2, Throttled: 2, Sliced: 9, Resets: 2, Closes: 2, Limited: 1, HalfOpened: 1, ConnectDelays: 1, SlowCloses: 1,
+	Asked: chaos.Histogram{chaos.Bucket(10 * time.Millisecond): 2},
+	Lost:  1, Held: 2, Throttled: 2, Sliced: 9, Resets: 2, Closes: 2, Limited: 1, HalfOpened: 1, ConnectDelays: 1, SlowCloses: 1,
 	Corrupted: 1, Dropped: 1, Duplicated: 1, Reordered: 1,
 }
 

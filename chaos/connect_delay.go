@@ -49,7 +49,7 @@ func (f *ConnectDelay) Inject(ctx context.Context, s Surface) (Injection, error)
 		fault: f, link: f.Link,
 		effect: Effect{ConnectDelay: f.Delay, Share: f.Share, Seed: f.Seed},
 		tries:  rarely(f.Share),
-		giveUp: func(Probe) time.Duration { return patience + 2*f.Delay.D() },
+		giveUp: func(_ Probe, patience time.Duration) time.Duration { return patience + 2*f.Delay.D() },
 		landed: func(link string, without, under Probe) Evidence {
 			grown := float64(under.First - under.RoundTrip)
 			return Evidence{

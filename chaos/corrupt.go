@@ -42,8 +42,8 @@ func (f *Corrupt) Inject(ctx context.Context, s Surface) (Injection, error) {
 	return injectLinks(ctx, s, linkFault{
 		fault: f, link: f.Link,
 		effect: Effect{Direction: f.Direction, Corrupt: f.Rate, Share: f.Share, Seed: f.Seed},
-		tries:  rarely(f.Rate * whole(f.Share)),
-		giveUp: func(Probe) time.Duration { return patience },
+		tries:  rarely(among(64, f.Rate) * whole(f.Share)), // of the messages of a probe
+		giveUp: func(_ Probe, patience time.Duration) time.Duration { return patience },
 		landed: func(link string, without, under Probe) Evidence {
 			return Evidence{
 				What: "what came back wrong of a probe on " + link, Want: 1, Got: float64(under.Corrupt), Unit: "errors",

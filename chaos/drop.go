@@ -42,8 +42,8 @@ func (f *Drop) Inject(ctx context.Context, s Surface) (Injection, error) {
 	return injectLinks(ctx, s, linkFault{
 		fault: f, link: f.Link,
 		effect: Effect{Direction: f.Direction, Drop: f.Rate, Share: f.Share, Seed: f.Seed},
-		tries:  rarely(f.Rate * whole(f.Share)),
-		giveUp: func(Probe) time.Duration { return datagramsTime },
+		tries:  rarely(among(100, f.Rate) * whole(f.Share)), // of the 200 datagrams of a probe
+		giveUp: untilQuiet,
 		landed: func(link string, without, under Probe) Evidence {
 			return datagrams("lost", link, without.Sent > 0 && without.Sent-without.Got == 0, under.Sent-under.Got, under.Sent, f.Rate, f.Direction)
 		},
@@ -53,12 +53,17 @@ func (f *Drop) Inject(ctx context.Context, s Surface) (Injection, error) {
 	})
 }
 
-// datagramsTime is how long a probe waits for its datagrams, each of which may be lost.
-const datagramsTime = 500 * time.Millisecond
+// untilQuiet is how long to wait for a probe's datagrams, each of which may be lost.
+func untilQuiet(before Probe, patience time.Duration) time.Duration {
+	return min(patience, 2*time.Second) + 4*before.RoundTrip.D()
+}
+
+// among is the probability that something which happens at a rate happens at least once in so many times.
+func among(times int, rate float64) float64 { return 1 - math.Pow(1-rate, float64(times)) }
 
 // datagrams is the evidence of what became of a probe's datagrams on their way there and back, where nothing did before.
 func datagrams(what, link string, clean bool, n, sent int64, rate float64, d Direction) Evidence {
-	asked := 1 - math.Pow(1-rate, float64(d.ways()))
+	asked := among(d.ways(), rate)
 	return Evidence{
 		What: "share of a probe's datagrams that were " + what + " on " + link,
 		Want: asked, Got: float64(n) / float64(max(sent, 1)), Seen: clean && n > 0, Unit: "of 1",

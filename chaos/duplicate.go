@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"time"
 )
 
 // Duplicate delivers datagrams of a UDP link twice.
@@ -41,8 +40,8 @@ func (f *Duplicate) Inject(ctx context.Context, s Surface) (Injection, error) {
 	return injectLinks(ctx, s, linkFault{
 		fault: f, link: f.Link,
 		effect: Effect{Direction: f.Direction, Duplicate: f.Rate, Share: f.Share, Seed: f.Seed},
-		tries:  rarely(f.Rate * whole(f.Share)),
-		giveUp: func(Probe) time.Duration { return datagramsTime },
+		tries:  rarely(among(100, f.Rate) * whole(f.Share)), // of the 200 datagrams of a probe
+		giveUp: untilQuiet,
 		landed: func(link string, without, under Probe) Evidence {
 			return datagrams("doubled", link, without.Sent > 0 && without.Doubled == 0, under.Doubled, under.Sent, f.Rate, f.Direction)
 		},

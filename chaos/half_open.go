@@ -6,8 +6,8 @@ import (
 )
 
 // HalfOpen forgets connections, as a crashed host or a firewall that lost its state does: the server's side is gone, and
-// the client, whose bytes go nowhere, is told nothing. Healing lets new connections through; those that were forgotten stay
-// silent, until their client gives up.
+// the client, whose bytes go nowhere, is told nothing. Healing lets new connections through; those that were forgotten are
+// answered with a RST when they next send, as by a host that is back and knows nothing of them.
 type HalfOpen struct {
 	Link string `json:"link"`
 	// Share of the connections that are forgotten; all when left out.

@@ -82,7 +82,7 @@ func (h Histogram) Quantile(q float64) time.Duration {
 type Quantiles struct {
 	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`
-	Max float64 `json:"max,omitempty"` // left out where there is none, as of a heavy tail
+	Max float64 `json:"max"`
 }
 
 // millis are the quantiles of a histogram in milliseconds.

@@ -136,7 +136,7 @@ func (f *Latency) Inject(ctx context.Context, s Surface) (Injection, error) {
 			Share: f.Share, Seed: f.Seed,
 		},
 		tries: rarely(f.Share), mean: probes,
-		giveUp: func(Probe) time.Duration { return patience + 4*law.most().D() },
+		giveUp: func(_ Probe, patience time.Duration) time.Duration { return patience + 4*law.most().D() },
 		landed: func(link string, without, under Probe) Evidence {
 			grown := float64(under.RoundTrip - without.RoundTrip)
 			if f.Share > 0 && f.Share < 1 { // noise would not slow two round trips of one connection alike
@@ -157,7 +157,7 @@ func (f *Latency) Inject(ctx context.Context, s Surface) (Injection, error) {
 				Seen: c.Delayed > 0 && mean >= 0.9*law.least(c.Delayed),
 			}
 			if n := c.Delays.Count(); n > 0 {
-				e.Spread = &Spread{Count: n, Asked: law.quantiles(), Achieved: c.Delays.millis()}
+				e.Spread = &Spread{Count: n, Asked: c.Asked.millis(), Achieved: c.Delays.millis()}
 			}
 			return e
 		},

@@ -81,15 +81,6 @@ func (l law) quantile(q float64) float64 {
 	return l.delay + l.jitter*(2*q-1)
 }
 
-// quantiles are those of the law in ms; one with a tail has no greatest delay.
-func (l law) quantiles() Quantiles {
-	q := Quantiles{P50: millis(l.quantile(0.50)), P99: millis(l.quantile(0.99))}
-	if l.Law == Uniform || l.Law == Traced {
-		q.Max = millis(l.quantile(1))
-	}
-	return q
-}
-
 // maxTrace bounds a trace, which the proxy keeps in memory and the record in every copy of the experiment.
 const maxTrace = 100_000
 

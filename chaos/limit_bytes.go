@@ -50,7 +50,7 @@ func (f *LimitBytes) Inject(ctx context.Context, s Surface) (Injection, error) {
 		fault: f, link: f.Link,
 		effect: Effect{Direction: f.Direction, LimitBytes: f.Bytes, Share: f.Share, Seed: f.Seed},
 		tries:  rarely(f.Share),
-		giveUp: func(Probe) time.Duration { return 2 * patience },
+		giveUp: func(_ Probe, patience time.Duration) time.Duration { return 2 * patience },
 		landed: func(link string, without, under Probe) Evidence {
 			return Evidence{
 				What: "bytes that came back until a probe was closed on " + link,

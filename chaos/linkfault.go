@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	patience = 5 * time.Second  // how long a probe may take on a link that is expected to answer
+	patient  = 5 * time.Second  // how long a probe may take on a link that is expected to answer
+	brisk    = time.Second      // and where it is asked again when it did not, or is expected to be hidden
 	undoTime = 10 * time.Second // how long taking an effect back may take
 	provedBy = 5 * time.Second  // how long a cleared effect may still show: probes meet a busy machine
 )
@@ -32,8 +33,9 @@ type linkFault struct {
 	mean int
 	// countLate: what traffic meets counts from when the effect has been seen, not from just before it was put in force.
 	countLate bool
-	// giveUp is how long to wait for the probe that should show the effect, given the one before it.
-	giveUp func(before Probe) time.Duration
+	// giveUp is how long to wait for the probe that should show the effect, given the one before it, and how long a probe may
+	// take that is to be answered.
+	giveUp func(before Probe, patience time.Duration) time.Duration
 	// landed judges the effect on one link by a probe without it and one under it.
 	landed func(link string, without, under Probe) Evidence
 	// met judges what real traffic met, summed over all links, between two readings of the counters.
@@ -79,8 +81,7 @@ func injectLinks(ctx context.Context, s Surface, f linkFault) (Injection, error)
 
 func (in *linkInjection) inject(ctx context.Context) (err error) {
 	// The baseline is what the effect is told from, so it is never left to a single probe.
-	in.before, err = in.each(func(i int) (Probe, error) { return leastProbe(ctx, in.links[i], 3, patience) })
-	if err != nil {
+	if in.before, err = in.each(func(i int) (Probe, error) { return in.baseline(ctx, in.links[i]) }); err != nil {
 		return fmt.Errorf("probing before: %w", err)
 	}
 	if in.start, err = in.counters(ctx); err != nil {
@@ -91,8 +92,10 @@ func (in *linkInjection) inject(ctx context.Context) (err error) {
 			return fmt.Errorf("shaping %s: %w", l.Name(), err)
 		}
 	}
+	in.during = in.before
+	in.proof = in.judge(in.before, in.during)
 	for range attempts(in.before) {
-		if in.during, err = in.lookAll(ctx); err != nil {
+		if in.during, err = in.lookAll(ctx, in.tries, patient); err != nil {
 			return fmt.Errorf("probing for the effect: %w", err)
 		}
 		if in.proof = in.judge(in.before, in.during); in.proof.Seen {
@@ -105,11 +108,25 @@ func (in *linkInjection) inject(ctx context.Context) (err error) {
 	return err
 }
 
+// baseline is the probe of a link that the effect is told from. A link that does not answer beside another fault will not.
+func (in *linkInjection) baseline(ctx context.Context, l Link) (Probe, error) {
+	p, err := leastProbe(ctx, l, 3, brisk)
+	if err != nil || answered(p) {
+		return p, err
+	}
+	if lister, ok := l.(Lister); ok {
+		if ids, err := lister.InForce(ctx); err != nil || len(ids) > 0 {
+			return p, err
+		}
+	}
+	return leastProbe(ctx, l, 3, patient)
+}
+
 // attempts is how often to look for an effect: what a busy machine hides once shows later, but on a link that did
 // not even answer before, nothing will show.
 func attempts(before []Probe) int {
 	if slices.ContainsFunc(before, func(p Probe) bool { return !answered(p) }) {
-		return 1
+		return 0
 	}
 	return 3
 }
@@ -123,18 +140,18 @@ func (in *linkInjection) judge(without, under []Probe) Evidence {
 	return worst(seen)
 }
 
-// lookAll probes every link for the effect.
-func (in *linkInjection) lookAll(ctx context.Context) ([]Probe, error) {
-	return in.each(func(i int) (Probe, error) { return in.look(ctx, i) })
+// lookAll probes every link for the effect, with so many probes for a rare one.
+func (in *linkInjection) lookAll(ctx context.Context, tries int, patience time.Duration) ([]Probe, error) {
+	return in.each(func(i int) (Probe, error) { return in.look(ctx, i, tries, patience) })
 }
 
 // look probes the ith link for the effect, which is to be told from the probe before it.
-func (in *linkInjection) look(ctx context.Context, i int) (Probe, error) {
+func (in *linkInjection) look(ctx context.Context, i, tries int, patience time.Duration) (Probe, error) {
 	l, before := in.links[i], in.before[i]
-	giveUp := in.giveUp(before)
+	giveUp := in.giveUp(before, patience)
 	switch {
 	case in.tries > 1:
-		return rareProbe(ctx, l, in.tries, giveUp, func(p Probe) bool { return in.landed(l.Name(), before, p).Seen })
+		return rareProbe(ctx, l, tries, giveUp, func(p Probe) bool { return in.landed(l.Name(), before, p).Seen })
 	case in.mean > 1:
 		return meanProbe(ctx, l, in.mean, giveUp)
 	}
@@ -174,18 +191,18 @@ func (in *linkInjection) Heal(ctx context.Context) (Evidence, error) {
 // lookLate probes every link again for an effect that was hidden when it was injected. What it finds can be judged only by
 // what follows the effect.
 func (in *linkInjection) lookLate(ctx context.Context) [][]Probe {
-	if in.proof.Seen || in.counted || attempts(in.before) > 1 {
+	if in.proof.Seen || in.counted || attempts(in.before) > 0 {
 		return nil
 	}
 	late := make([][]Probe, len(in.links))
 	_, err := in.each(func(i int) (p Probe, err error) {
 		if in.tries <= 1 {
-			ps, err := in.look(ctx, i)
-			late[i] = []Probe{ps}
-			return ps, err
+			p, err := in.look(ctx, i, in.tries, brisk)
+			late[i] = []Probe{p}
+			return p, err
 		}
 		keep := func(p Probe) bool { late[i] = append(late[i], p); return false }
-		return rareProbe(ctx, in.links[i], in.tries, in.giveUp(in.before[i]), keep)
+		return rareProbe(ctx, in.links[i], in.tries, in.giveUp(in.before[i], brisk), keep)
 	})
 	if err != nil {
 		return nil // it stays unseen
@@ -229,16 +246,18 @@ func (in *linkInjection) count(ctx context.Context) error {
 
 // plus adds another reading so many times.
 func (c Counters) plus(o Counters, times int64) Counters {
-	delays := Histogram{}
+	delays, asked := Histogram{}, Histogram{}
 	delays.Merge(c.Delays, 1)
 	delays.Merge(o.Delays, times)
+	asked.Merge(c.Asked, 1)
+	asked.Merge(o.Asked, times)
 	sum, add := reflect.ValueOf(&c).Elem(), reflect.ValueOf(o)
 	for i := range sum.NumField() {
 		if f := sum.Field(i); f.CanInt() {
 			f.SetInt(f.Int() + times*add.Field(i).Int())
 		}
 	}
-	c.Delays = delays
+	c.Delays, c.Asked = delays, asked
 	return c
 }
 
@@ -255,22 +274,30 @@ func (in *linkInjection) clear(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// triesGone is how many probes look for a rare effect that has been cleared: it is the link that says that the effect is no
+// longer in force, and a probe that could show the contrary.
+const triesGone = 20
+
 // proveGone probes until no link shows the effect, and returns those probes. Where another fault in force hides what there
 // is to see, it is enough that the link no longer has the effect.
 func (in *linkInjection) proveGone(ctx context.Context) ([]Probe, error) {
 	until := time.Now().Add(provedBy)
-	for {
-		now, err := in.lookAll(ctx)
+	for patience := brisk; ; patience = patient {
+		before, err := in.effects(ctx)
+		if err != nil {
+			return nil, err
+		}
+		now, err := in.lookAll(ctx, min(in.tries, triesGone), patience)
 		if err != nil {
 			return nil, fmt.Errorf("probing for its end: %w", err)
 		}
+		after, err := in.effects(ctx)
+		if err != nil {
+			return nil, err
+		}
 		shows := ""
 		for i, l := range in.links {
-			known, beside, err := in.inForce(ctx, l)
-			if err != nil {
-				return nil, err
-			}
-			hidden := beside || known && !answered(in.before[i]) && answered(now[i])
+			hidden := before[i].others || after[i].others || after[i].known && !answered(in.before[i]) && answered(now[i])
 			if !hidden && !in.gone(i, now[i]) {
 				shows = fmt.Sprintf("%s still shows it (%s before it, %s under it, %s after clearing)",
 					l.Name(), in.before[i], in.during[i], now[i])
@@ -279,7 +306,7 @@ func (in *linkInjection) proveGone(ctx context.Context) ([]Probe, error) {
 		if shows == "" {
 			return now, nil
 		}
-		if time.Now().After(until) {
+		if patience == patient && time.Now().After(until) {
 			return nil, errors.New(shows)
 		}
 	}
@@ -300,21 +327,30 @@ func (in *linkInjection) gone(i int, now Probe) bool {
 	return !answered(before) && !answered(during)
 }
 
-// inForce asks a link that knows for the effects in force: whether there are others beside this one, which is not to be
-// there any more.
-func (in *linkInjection) inForce(ctx context.Context, l Link) (known, beside bool, err error) {
-	lister, ok := l.(Lister)
-	if !ok {
-		return false, false, nil
+// inForce is what a link says of its effects, once this one has been cleared.
+type inForce struct {
+	known  bool // the link can tell
+	others bool // other effects are in force
+}
+
+// effects asks the links for their effects, of which this one is not to be any more.
+func (in *linkInjection) effects(ctx context.Context) ([]inForce, error) {
+	all := make([]inForce, len(in.links))
+	for i, l := range in.links {
+		lister, ok := l.(Lister)
+		if !ok {
+			continue
+		}
+		ids, err := lister.InForce(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("effects of %s: %w", l.Name(), err)
+		}
+		if slices.Contains(ids, in.id) {
+			return nil, fmt.Errorf("%s still has %s in force after clearing it", l.Name(), in.id)
+		}
+		all[i] = inForce{known: true, others: len(ids) > 0}
 	}
-	ids, err := lister.InForce(ctx)
-	if err != nil {
-		return false, false, fmt.Errorf("effects of %s: %w", l.Name(), err)
-	}
-	if slices.Contains(ids, in.id) {
-		return false, false, fmt.Errorf("%s still has %s in force after clearing it", l.Name(), in.id)
-	}
-	return true, len(ids) > 0, nil
+	return all, nil
 }
 
 // each does something with every link at the same time.
@@ -372,10 +408,10 @@ func meanProbe(ctx context.Context, l Link, times int, giveUp time.Duration) (Pr
 	return mean, nil
 }
 
-// rareProbe probes until a probe shows the effect, which only some do.
+// rareProbe probes until a probe shows the effect, which only some do, or until one is hidden by something else.
 func rareProbe(ctx context.Context, l Link, tries int, giveUp time.Duration, shows func(Probe) bool) (p Probe, err error) {
 	for range tries {
-		if p, err = l.Probe(ctx, giveUp); err != nil || shows(p) {
+		if p, err = l.Probe(ctx, giveUp); err != nil || shows(p) || !answered(p) {
 			return p, err
 		}
 	}

@@ -45,8 +45,8 @@ func (f *Loss) Inject(ctx context.Context, s Surface) (Injection, error) {
 	return injectLinks(ctx, s, linkFault{
 		fault: f, link: f.Link,
 		effect: Effect{Direction: f.Direction, Loss: f.Rate, Share: f.Share, Seed: f.Seed},
-		tries:  rarely(f.Rate * whole(f.Share)),
-		giveUp: func(Probe) time.Duration { return 4 * patience }, // several segments of a probe may be lost, and again
+		tries:  rarely(among(40, f.Rate) * whole(f.Share)), // of the 45 segments of a probe's payload
+		giveUp: func(_ Probe, patience time.Duration) time.Duration { return patience },
 		landed: func(link string, without, under Probe) Evidence {
 			grown := float64(under.Took - without.Took)
 			return Evidence{

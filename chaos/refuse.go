@@ -30,7 +30,7 @@ func (f *Refuse) Inject(ctx context.Context, s Surface) (Injection, error) {
 	return injectLinks(ctx, s, linkFault{
 		fault: f, link: f.Link,
 		effect: Effect{Refuse: true}, countLate: true,
-		giveUp: func(Probe) time.Duration { return patience },
+		giveUp: func(_ Probe, patience time.Duration) time.Duration { return patience },
 		landed: func(link string, without, under Probe) Evidence {
 			return Evidence{What: "refusal of a probe's connection on " + link, Seen: answered(without) && under.Refused}
 		},

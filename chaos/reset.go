@@ -44,7 +44,7 @@ func (f *Reset) Inject(ctx context.Context, s Surface) (Injection, error) {
 		fault: f, link: f.Link,
 		effect: Effect{Reset: true, After: f.After, Share: f.Share, Seed: f.Seed},
 		tries:  rarely(f.Share),
-		giveUp: func(Probe) time.Duration { return patience + f.After.D() },
+		giveUp: func(_ Probe, patience time.Duration) time.Duration { return patience + f.After.D() },
 		landed: func(link string, without, under Probe) Evidence {
 			return ended("reset of a probe on "+link, f.After, under, answered(without) && under.Reset)
 		},

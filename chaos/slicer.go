@@ -68,12 +68,12 @@ func (f *Slicer) Inject(ctx context.Context, s Surface) (Injection, error) {
 		},
 		tries: rarely(f.Share),
 		// A ping is a few pieces where these are small, and the payload a few dozen.
-		giveUp: func(Probe) time.Duration { return patience + 1000*f.Delay.D() },
+		giveUp: func(_ Probe, patience time.Duration) time.Duration { return patience + 1000*f.Delay.D() },
 		landed: func(link string, without, under Probe) Evidence {
 			return Evidence{
 				What: "rate of the probe's payload, in pieces, on " + link,
 				Want: float64(f.Bytes) / f.Delay.Seconds(), Got: under.BytesPerSecond, Unit: "B/s",
-				Seen: answered(without) && answered(under) && under.BytesPerSecond > 0 && under.BytesPerSecond <= 1.5*most,
+				Seen: answered(under) && limited(under, 1.5*most) && answered(without) && !limited(without, 1.5*most),
 			}
 		},
 		met: func(c Counters) Evidence {

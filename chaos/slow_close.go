@@ -51,7 +51,7 @@ func (f *SlowClose) Inject(ctx context.Context, s Surface) (Injection, error) {
 		fault: f, link: f.Link,
 		effect: Effect{Direction: f.Direction, SlowClose: f.Delay, Share: f.Share, Seed: f.Seed},
 		tries:  rarely(f.Share),
-		giveUp: func(Probe) time.Duration { return patience + 4*f.Delay.D() },
+		giveUp: func(_ Probe, patience time.Duration) time.Duration { return patience + 4*f.Delay.D() },
 		landed: func(link string, without, under Probe) Evidence {
 			grown := float64(under.End - without.End)
 			return Evidence{

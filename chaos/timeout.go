@@ -49,7 +49,7 @@ func (f *Timeout) Inject(ctx context.Context, s Surface) (Injection, error) {
 		fault: f, link: f.Link,
 		effect: Effect{Hold: true, Close: true, After: f.After, Share: f.Share, Seed: f.Seed},
 		tries:  rarely(f.Share),
-		giveUp: func(Probe) time.Duration { return patience + f.After.D() },
+		giveUp: func(_ Probe, patience time.Duration) time.Duration { return patience + f.After.D() },
 		landed: func(link string, without, under Probe) Evidence {
 			silent := under.RoundTrip == 0 && under.Bytes == 0
 			return ended("close of a silent probe on "+link, f.After, under, answered(without) && silent && under.Closed)

@@ -1,7 +1,9 @@
 package chaostest
 
 import (
+	"flag"
 	"os"
+	"slices"
 	"testing"
 
 	"shakedown/chaos"
@@ -23,15 +25,15 @@ func TestMain(m *testing.M) {
 		beWriter(os.Getenv(writeEnv))
 		return
 	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // they mostly wait
+		panic(err)
+	}
 	os.Exit(engines.Main(m))
 }
 
 func TestEveryFaultConforms(t *testing.T) {
-	Table(t, []Row{
-		{Fault: &chaos.Latency{Link: Edge, Delay: 5 * units.Millisecond, Jitter: units.Millisecond, Seed: 3}, On: Links},
-		{Fault: &chaos.Bandwidth{Link: Edge, BytesPerSecond: 200_000}, On: Links},
-		{Fault: &chaos.Blackhole{Link: Edge, Direction: chaos.Downstream}, On: Links},
-		{Fault: &chaos.Reset{Link: Edge}, On: Links, Harm: Cuts},
+	Table(t, slices.Concat(linkRows(), []Row{
 		{Fault: &chaos.Kill{Process: worker}, On: workers, Beside: &chaos.Kill{Process: neighbour("kill")}},
 		{Fault: &chaos.PowerLoss{Process: "worker-0", Torn: true, Seed: 5}, On: onDisks, Beside: &chaos.PowerLoss{Process: neighbour("power_loss")}},
 		{Fault: &chaos.DiskFull{Process: worker, Room: 8 << 10}, On: onDisks},
@@ -63,5 +65,5 @@ func TestEveryFaultConforms(t *testing.T) {
 		{Fault: &chaos.HTTPError{Link: spokenEdge, Status: 503, When: chaos.After, Pick: chaos.Pick{Every: 3}}, On: HTTP, Harm: Errs},
 		{Fault: &chaos.HTTPDelay{Link: spokenEdge, Method: "POST", Delay: units.Millisecond, When: chaos.After}, On: HTTP},
 		{Fault: &chaos.HTTPCut{Link: spokenEdge, AfterBytes: 700, Pick: chaos.Pick{Every: 2}}, On: HTTP, Harm: Cuts},
-	})
+	}))
 }

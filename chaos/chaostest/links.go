@@ -21,26 +21,32 @@ const Edge = "service→echo"
 // what is under way is lost; the traffic connects again, and what arrives must still be in order.
 var Links = &Stand{Name: "links", Build: func(t *testing.T) Rig {
 	t.Helper()
+	s := newLinks(t, "tcp", echo(t))
+	return Rig{
+		Surface: s, Clean: s.clean,
+		Start: func(t *testing.T, excused Harm) Traffic { return startTraffic(t, s.ways(), s.met, excused) },
+	}
+}}
+
+// newLinks makes a proxy with the two links of Edge.
+func newLinks(t *testing.T, network, upstream string) (s links) {
+	t.Helper()
 	p, err := proxy.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	upstream := echo(t)
 	t.Cleanup(p.Close)
-	s := links{}
 	for i := range 2 {
-		l, err := p.Create(t.Context(), proxy.Spec{Name: fmt.Sprintf("service-%d→echo", i), Address: upstream})
+		l, err := p.Create(t.Context(), proxy.Spec{
+			Name: fmt.Sprintf("service-%d→echo", i), Network: network, Address: upstream,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		s = append(s, l)
 	}
-	return Rig{
-		Surface: s,
-		Start:   func(t *testing.T, excused Harm) Traffic { return startTraffic(t, s.ways(), s.met, excused) },
-		Clean:   s.clean,
-	}
-}}
+	return s
+}
 
 // links is a surface with the links of one edge.
 type links []*proxy.Link

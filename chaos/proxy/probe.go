@@ -24,6 +24,8 @@ const (
 	// default. One that is to be cut off after a number of bytes gets more than those, up to longestPayload.
 	defaultPayload, leastPayload, greatestPayload = 64 << 10, 64, 1 << 20
 	longestPayload                                = 64 << 20
+	// cuts is how many pieces a payload is cut into, about.
+	cuts = 32
 	// looks is how many messages look for a flipped bit, which effects decide about for each.
 	looks      = 64
 	probeIndex = 1 << 63 // probes have numbers of their own, so they disturb no random decision
@@ -128,7 +130,7 @@ func (l *Link) probed(ctx context.Context, err error, p *prober) error {
 		return nil
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		p.Closed = true
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ENOTCONN):
 		p.Reset = true
 	default:
 		return fmt.Errorf("probe of %s: %w", l.spec.Name, err)
@@ -264,6 +266,11 @@ func payload(p *plan) int {
 	}
 	if size = min(size, greatestPayload); size == 0 {
 		size = defaultPayload
+	}
+	for i := range p.lanes {
+		if s := p.lanes[i].sliced; s != nil {
+			size = min(size, cuts*s.SliceBytes)
+		}
 	}
 	for i := range p.lanes {
 		if n := p.lanes[i].limit; n < longestPayload {
