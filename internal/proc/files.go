@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,10 +71,49 @@ func (p *Process) LimitFiles(ctx context.Context, limit func(procfs.Files) int) 
 	return nil
 }
 
+// setSoftLimit changes the limit of one process. A root that may not administer resources, as in most containers, may change
+// the limits of its own user only (prlimit(2)); it becomes the process's user for that.
 func setSoftLimit(f procfs.Files, limit int) error {
-	err := unix.Prlimit(f.PID, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(limit), Max: f.Hard}, nil)
+	set := func() error {
+		return unix.Prlimit(f.PID, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(limit), Max: f.Hard}, nil)
+	}
+	err := set()
+	if errors.Is(err, unix.EPERM) && os.Geteuid() == 0 {
+		err = asUserOf(f.PID, set)
+	}
 	if errors.Is(err, unix.ESRCH) {
 		return nil // it has ended
 	}
 	return err
+}
+
+// asUserOf does something on a thread that has the user and group of the process, and that ends with it.
+func asUserOf(pid int, do func() error) error {
+	info, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
+	if err != nil {
+		return unix.ESRCH
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return unix.ENOTSUP
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		done <- func() error {
+			// System calls, not package syscall: that changes all threads.
+			for _, id := range []struct {
+				call uintptr
+				id   uint32
+			}{{unix.SYS_SETRESGID, owner.Gid}, {unix.SYS_SETRESUID, owner.Uid}} {
+				if _, _, errno := unix.RawSyscall(id.call, uintptr(id.id), uintptr(id.id), uintptr(id.id)); errno != 0 {
+					return errno
+				}
+			}
+			return do()
+		}()
+	}()
+	err = <-done
+	// The kernel hides a process from its own user once one of its threads has changed it (PR_SET_DUMPABLE(2const)).
+	return errors.Join(err, unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0))
 }
