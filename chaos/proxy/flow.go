@@ -47,6 +47,7 @@ type flow struct {
 	done     bool // so has the flow
 	dead     bool // the destination takes no more; what it sent before may still be on its way
 	waits    bool // for its turn
+	staged   bool // bytes of it are in the loop's buffer, and leave with those of others
 }
 
 // A piece is how many bytes go next, and when.
@@ -88,12 +89,20 @@ func (f *flow) wants() bool {
 }
 
 // straight says whether bytes may be written at once.
-func (f *flow) straight() bool { return f.lane.passes && f.writable && f.ring.empty() }
+func (f *flow) straight() bool {
+	return f.lane.passes && f.writable && f.ring.empty() && f.conn.filter == nil
+}
 
 // fill reads once.
 func (f *flow) fill() {
 	l := f.conn.loop
-	n, errno := recv(f.src.fd, l.buf)
+	if f.staged || l.used > 0 && !f.straight() { // what is queued may take the buffer
+		if l.flush(); f.conn.state != open {
+			return
+		}
+	}
+	buf := l.buf[l.used:]
+	n, errno := recv(f.src.fd, buf)
 	switch {
 	case errno == unix.EAGAIN:
 		f.readable, f.last = false, false
@@ -106,21 +115,22 @@ func (f *flow) fill() {
 		return
 	}
 	f.conn.stats.received[f.way].Add(int64(n))
-	if n < len(l.buf) && !f.last {
+	if n < len(buf) && !f.last {
 		f.readable = false // less than was asked for: the next edge tells of more (epoll(7))
 	}
 	switch {
 	case f.conn.filter != nil:
-		f.conn.feed(f.way, l.buf[:n])
+		f.conn.feed(f.way, buf[:n])
 	case f.straight():
-		f.seq++
-		f.forward(l.buf[:n])
+		if f.seq++; !l.stage(f, n) {
+			f.forward(buf[:n])
+		}
 	case n >= takeBytes:
-		f.ring.take(f.arrival(l.buf[:n]), l.buf, n)
+		f.ring.take(f.arrival(buf[:n]), l.buf, n)
 		b := l.blocks.get(bufferBytes)
 		l.buf = b.data
 	default:
-		f.ring.add(f.arrival(l.buf[:n]), l.buf[:n])
+		f.ring.add(f.arrival(buf[:n]), buf[:n])
 	}
 }
 
@@ -143,7 +153,7 @@ func (f *flow) pass(data []byte, notBefore time.Duration) {
 	if len(data) == 0 || f.done || f.dead {
 		return
 	}
-	if f.straight() && notBefore <= clock.Now() {
+	if f.lane.passes && f.writable && f.ring.empty() && notBefore <= clock.Now() {
 		f.seq++
 		f.forward(data)
 		return
@@ -196,6 +206,9 @@ func (f *flow) close(how ending) {
 
 // drain writes what may go now, and sets the alarm for what may go next.
 func (f *flow) drain() {
+	if f.staged {
+		f.conn.loop.flush()
+	}
 	alarm := never
 	for f.conn.state == open {
 		if l := f.lane.limit; l > 0 && f.passed >= l {

@@ -31,6 +31,9 @@ type loop struct {
 	buf     []byte
 	pieces  [16]unix.Iovec
 	blocks  blocks
+	used    int      // bytes of buf that are staged
+	staged  []staged // in buf, until all events of a batch have been looked at
+	gathers bool
 	timers  timers
 	slots   []slot
 	free    []int32 // of slots
@@ -125,12 +128,54 @@ func (l *loop) wait(until time.Duration) {
 	} else {
 		n = l.sleep(until, d)
 	}
+	l.gathers = n > 1
 	for i := range l.events[:n] {
 		e := &l.events[i]
 		if s := &l.slots[e.Fd]; s.gen == uint32(e.Pad) && s.has != nil {
 			s.has.ready(e.Events)
 		}
 	}
+	l.flush()
+	l.gathers = false
+}
+
+// What several connections have sent is read first and written then, while it is little: the peers wake up to many messages,
+// and not once for each.
+const (
+	stageBytes = 2 << 10  // of one flow at most
+	stageRoom  = 16 << 10 // of all
+)
+
+// A staged message is in the loop's buffer.
+type staged struct {
+	flow    *flow
+	from, n int
+}
+
+// stage leaves the n bytes that a flow has read to be written with those of others; false when that is not to be.
+func (l *loop) stage(f *flow, n int) bool {
+	if !l.gathers || n > stageBytes || l.used+n > stageRoom {
+		return false
+	}
+	l.staged = append(l.staged, staged{f, l.used, n})
+	l.used += n
+	f.staged = true
+	return true
+}
+
+// flush writes what was staged.
+func (l *loop) flush() {
+	if l.used == 0 {
+		return
+	}
+	for i, s := range l.staged {
+		l.staged[i].flow = nil
+		s.flow.staged = false
+		if s.flow.conn.state == open && !s.flow.over() {
+			s.flow.forward(l.buf[s.from : s.from+s.n])
+		}
+	}
+	l.staged, l.used = l.staged[:0], 0
 }
 
 // ready is the number of events that are there already.
@@ -257,6 +302,7 @@ func (b bell) ready(uint32) {
 	orders := b.orders
 	b.orders = nil
 	b.mu.Unlock()
+	b.flush() // an order finds everything where it belongs
 	for i, order := range orders {
 		order()
 		if b.stopped {

@@ -95,9 +95,10 @@ func TestDatagramsOfEveryClientPassBothWays(t *testing.T) {
 		ask(t, a, msg)
 		ask(t, b, msg+"!")
 	}
-	if n := counters(t, l); n.Connections != 2 || n.Open != 2 || n.Datagrams != 16 || n.BytesUp != n.BytesDown {
-		t.Errorf("counters %+v", n)
-	}
+	eventually(t, "counted", func() bool {
+		n := counters(t, l)
+		return n.Connections == 2 && n.Open == 2 && n.Datagrams == 16 && n.BytesUp == n.BytesDown
+	})
 }
 
 func TestAnUpstreamIsFoundByItsName(t *testing.T) {
