@@ -38,6 +38,10 @@ kill-test: setup ## kill -9 runs at KILLS random moments (50), and look for what
 bench-load: build ## measure the generator beside its peers, and write docs/benchmarks/load.md
 	@scripts/bench-load
 
+.PHONY: bench-chaos
+bench-chaos: ## measure the fault proxy beside its peers, and write docs/benchmarks/chaos.md
+	@scripts/bench-chaos
+
 .PHONY: bench-disk
 bench-disk: setup-run ## measure what a disk of its own costs a server
 	@scripts/bench-disk

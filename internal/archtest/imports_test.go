@@ -35,6 +35,7 @@ var rules = []rule{
 	{"chaos/proxy/toxiproxy/toxics", []string{"chaos"}, "a toxic is an effect, whatever carries it out"},
 	{"chaos/proxy/toxiproxy", []string{"chaos", "chaos/proxy", "chaos/proxy/toxiproxy/toxics"}, "it answers, and does not decide who may ask"},
 	{"chaos/disk", []string{"chaos"}, "files and system calls, and nothing of whose they are"},
+	{"chaos/chaosbench", nil, "it knows proxies as programs only, shakedown's too"},
 	{"chaos/chaostest", []string{"chaos", "chaos/proxy", "chaos/proxy/api", "chaos/proxy/intercept/protocols", "chaos/disk", "internal/netns"}, ""},
 	{"chaos/proxy/daemon", []string{"chaos", "chaos/proxy", "chaos/proxy/api", "chaos/proxy/intercept/protocols", "chaos/proxy/toxiproxy", "internal/allow"}, "the proxy that stands alone"},
 	{"bench", []string{"chaos"}, "the vocabulary of experiments knows faults, and nothing that runs"},

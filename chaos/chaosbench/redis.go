@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+// benchmark runs redis-benchmark's GET against an address.
+func benchmark(ctx context.Context, addr string, conns, n int) (rps, p50 float64, err error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return 0, 0, err
+	}
+	out, err := exec.CommandContext(ctx, "redis-benchmark", "-h", host, "-p", port, "-c", strconv.Itoa(conns), "-n", strconv.Itoa(n),
+		"-t", "get", "--csv").Output()
+	if err != nil {
+		return 0, 0, fmt.Errorf("redis-benchmark: %w", err)
+	}
+	return parseCSV(out)
+}
+
+// parseCSV reads the last line of its output: the rate, and the median latency in milliseconds.
+func parseCSV(out []byte) (rps, p50 float64, err error) {
+	records, err := csv.NewReader(strings.NewReader(string(out))).ReadAll()
+	if err != nil || len(records) < 2 || len(records[len(records)-1]) < 5 {
+		return 0, 0, fmt.Errorf("redis-benchmark said %q", out)
+	}
+	last := records[len(records)-1]
+	if rps, err = strconv.ParseFloat(last[1], 64); err == nil {
+		p50, err = strconv.ParseFloat(last[4], 64)
+	}
+	return rps, p50, err
+}
+
+// rate is redis-benchmark -c 50 -t get through every route.
+func rate(ctx context.Context, g *rig) (section, error) {
+	rps, cpu := make([][]float64, len(g.routes)), make([][]float64, len(g.routes))
+	n := g.times(100_000)
+	for range g.rounds() {
+		for i, r := range g.routes {
+			got, cost, err := rateOf(ctx, r, n)
+			if err != nil {
+				return section{}, fmt.Errorf("%s: %w", r.name, err)
+			}
+			say(g.progress, r.name, fmt.Sprintf("%.0f/s", got))
+			rps[i], cpu[i] = append(rps[i], got), append(cpu[i], cost)
+		}
+	}
+	s := section{
+		Title: "Rate, and what a message costs",
+		Text: fmt.Sprintf("`redis-benchmark -c 50 -t get -n %d`. The cost is the proxy's own processor time for each request and its answer, "+
+			"as the kernel accounts it to the process.", n),
+	}
+	t := table{Head: []string{"route", "requests/s", "of HAProxy's", "of toxiproxy's", "processor time a request, µs"}}
+	for i, r := range g.routes {
+		cost := "–"
+		if r.pid > 0 {
+			cost = middleOf(cpu[i]).in("%.1f")
+		}
+		t.Rows = append(t.Rows, []string{
+			r.name, middleOf(rps[i]).in("%.0f"), middleOf(ratios(rps[i], rps[haproxy])).in("%.2f"), middleOf(ratios(rps[i], rps[toxi])).in("%.2f"), cost,
+		})
+	}
+	s.Tables = []table{t}
+	h, x := middleOf(ratios(rps[ours], rps[haproxy])), middleOf(ratios(rps[ours], rps[toxi]))
+	s.Bounds = []bound{
+		{"no fault, 50 connections: at least HAProxy's rate", h.in("%.2f") + " of it", h.median >= 1},
+		{"no fault, 50 connections: at least 1.3 times toxiproxy's rate", x.in("%.2f") + " of it", x.median >= 1.3},
+	}
+	return s, nil
+}
+
+// rateOf is one run: the rate, and the proxy's processor time for a request in microseconds.
+func rateOf(ctx context.Context, r route, n int) (rps, cost float64, err error) {
+	before, after := int64(0), int64(0)
+	if r.pid > 0 {
+		d, err := cpuOf(r.pid)
+		if err != nil {
+			return 0, 0, err
+		}
+		before = d.Microseconds()
+	}
+	if rps, _, err = benchmark(ctx, r.redis, 50, n); err != nil {
+		return 0, 0, err
+	}
+	if r.pid > 0 {
+		d, err := cpuOf(r.pid)
+		if err != nil {
+			return 0, 0, err
+		}
+		after = d.Microseconds()
+	}
+	return rps, float64(after-before) / float64(n), nil
+}
+
+// alone is the round trip of a connection that has the machine to itself.
+func alone(ctx context.Context, g *rig) (section, error) {
+	p50 := make([][]float64, len(g.routes))
+	n := g.times(10_000)
+	for range g.rounds() {
+		for i, r := range g.routes {
+			trip, err := tripOf(ctx, r.own, n)
+			if err != nil {
+				return section{}, fmt.Errorf("%s: %w", r.name, err)
+			}
+			p50[i] = append(p50[i], 1e3*millis(trip))
+		}
+	}
+	s := section{
+		Title: "One connection",
+		Text:  fmt.Sprintf("%d messages of 64 bytes, echoed one after the other: the median round trip.", n),
+	}
+	t := table{Head: []string{"route", "p50, µs", "added by the proxy, µs"}}
+	added := make([][]float64, len(g.routes))
+	for i, r := range g.routes {
+		for round := range p50[i] {
+			added[i] = append(added[i], p50[i][round]-p50[direct][round])
+		}
+		cell := "–"
+		if i != direct {
+			cell = middleOf(added[i]).in("%.1f")
+		}
+		t.Rows = append(t.Rows, []string{r.name, middleOf(p50[i]).in("%.1f"), cell})
+	}
+	s.Tables = []table{t}
+	a, b := middleOf(added[ours]), middleOf(added[haproxy])
+	s.Bounds = []bound{{
+		"one connection: adds no more than HAProxy to the median round trip",
+		fmt.Sprintf("%.1f µs beside %.1f", a.median, b.median), a.median <= b.median,
+	}}
+	return s, nil
+}
