@@ -261,3 +261,14 @@ func TestAFaultThatThisMachineCannotMakeEndsTheRunBeforeAnythingStarts(t *testin
 		t.Errorf("the check says %v, want that the machine lacks it", err)
 	}
 }
+
+func TestTheClockOfAServiceCannotBeChangedAndTheFaultSaysWhatCan(t *testing.T) {
+	for process, ok := range map[string]bool{"redis": true, "service": false} {
+		e := crowd()
+		e.Phases = []bench.Phase{{Name: "bad", Faults: chaos.Faults{&chaos.ClockSkew{Process: process, Offset: units.Second}}}}
+		err := checkEach(e.Phases[0].Faults, plannedSurface(e, bench.Level{}, e.Variants[0], nil))
+		if unfit := errors.Is(err, errNoClock); unfit == ok {
+			t.Errorf("%s: %v", process, err)
+		}
+	}
+}
