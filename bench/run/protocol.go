@@ -27,6 +27,9 @@ func (t *trial) looksInto(link, to string) chaos.Protocol {
 	faults := append([]chaos.Fault(nil), t.network()...)
 	for _, p := range t.phases {
 		faults = append(faults, p.Faults...)
+		for _, entry := range p.Schedule {
+			faults = append(faults, entry.Faults...)
+		}
 	}
 	if chaos.ProtocolOf(faults, func(name string) bool { return standsFor(name, link) }) == "" {
 		return ""

@@ -39,8 +39,8 @@ func TestOnlyLinksWithFaultsOfMessagesAreLookedInto(t *testing.T) {
 		Network:  chaos.Faults{&chaos.Latency{Link: "service→redis", Delay: units.Millisecond}},
 	}
 	tr := &trial{runner: &runner{o: Options{Experiment: e}}, phases: []bench.Phase{{Faults: chaos.Faults{
-		&chaos.CommitDelay{Link: "service->postgres", Delay: units.Second}, &chaos.HTTPError{Link: "service-1→backend", Status: 503},
-	}}}}
+		&chaos.CommitDelay{Link: "service->postgres", Delay: units.Second},
+	}, Schedule: []bench.Entry{{Faults: chaos.Faults{&chaos.HTTPError{Link: "service-1→backend", Status: 503}}}}}}}
 	for link, want := range map[string]chaos.Protocol{
 		"service-0→postgres": chaos.PostgreSQL, "service-0→redis": "", "service-0→backend-1": "", "service-1→backend-1": chaos.HTTP,
 		"backend-0→postgres": "",
