@@ -258,7 +258,7 @@ func TestEveryMoodHasItsOutcomeAndItsCause(t *testing.T) {
 		} {
 			addr := hostile(t, func(c net.Conn, _ int64) bool { return moods[i](c) })
 			p, m := wirePlan(t, at0(addr, b), open(100, 0, 30*time.Millisecond))
-			p.Timeout = time.Second
+			p.Timeout, p.Drain = time.Second, time.Minute // however late they leave, nothing is cut off
 			s, err := Run(t.Context(), p)
 			if err != nil {
 				t.Fatal(err)
