@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -27,8 +28,8 @@ func dial(ctx context.Context, addr string, what byte) (*net.TCPConn, error) {
 	return c.(*net.TCPConn), nil
 }
 
-// trips are the round trips of n messages, one after the other, after a few that do not count.
-func trips(ctx context.Context, addr string, n int) ([]time.Duration, error) {
+// trips are the round trips of n messages, one after the other with a pause before each, after a few that do not count.
+func trips(ctx context.Context, addr string, n int, pause time.Duration) ([]time.Duration, error) {
 	c, err := dial(ctx, addr, echoes)
 	if err != nil {
 		return nil, err
@@ -38,6 +39,9 @@ func trips(ctx context.Context, addr string, n int) ([]time.Duration, error) {
 	var all []time.Duration
 	msg := make([]byte, messageBytes)
 	for i := range n + warm {
+		if pause > 0 {
+			time.Sleep(pause)
+		}
 		start := time.Now()
 		if _, err := c.Write(msg); err != nil {
 			return nil, err
@@ -54,9 +58,26 @@ func trips(ctx context.Context, addr string, n int) ([]time.Duration, error) {
 
 // tripOf is their median.
 func tripOf(ctx context.Context, addr string, n int) (time.Duration, error) {
-	all, err := trips(ctx, addr, n)
+	all, err := trips(ctx, addr, n, 0)
 	slices.Sort(all)
 	return quantile(all, 0.5), err
+}
+
+// together are the round trips of several connections at once, sorted.
+func together(ctx context.Context, addr string, conns, n int, pause time.Duration) (all []time.Duration, err error) {
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	for range conns {
+		asking.Go(func() {
+			got, failed := trips(ctx, addr, n, pause)
+			mu.Lock()
+			defer mu.Unlock()
+			all, err = append(all, got...), errors.Join(err, failed)
+		})
+	}
+	asking.Wait()
+	slices.Sort(all)
+	return all, err
 }
 
 // streamRate sends for a time, and returns the bytes per second that arrived, by the receiver's clock.
@@ -137,7 +158,7 @@ func exact(ctx context.Context, g *rig) (section, error) {
 	s := section{
 		Title: "Exactness of a delay of 20 ms",
 		Text: fmt.Sprintf("%d connections exchange %d messages each, one after the other, under a latency of 20 ms one way. A round trip, less 20 ms and "+
-			"less the median round trip without the latency in the same round, is what the delay is off by. HAProxy delays nothing.", conns, n),
+			"less the median round trip without the latency in the same round, of messages that are 20 ms apart too, is what the delay is off by. HAProxy delays nothing.", conns, n),
 	}
 	t := table{Head: []string{"route", "least, ms off", "p50, ms off", "p99, ms off", "most, ms off"}}
 	for _, i := range []int{ours, toxi} {
@@ -158,7 +179,7 @@ func exact(ctx context.Context, g *rig) (section, error) {
 
 // lateness is by how much each round trip exceeds the delay that was asked for and that of the route itself, sorted.
 func (g *rig) lateness(ctx context.Context, r route, asked time.Duration, conns, n int) ([]time.Duration, error) {
-	base, err := tripOf(ctx, r.own, 10*n)
+	base, err := together(ctx, r.own, conns, n, asked)
 	if err != nil {
 		return nil, err
 	}
@@ -166,30 +187,14 @@ func (g *rig) lateness(ctx context.Context, r route, asked time.Duration, conns,
 	if err != nil {
 		return nil, err
 	}
-	var all []time.Duration
-	var mu sync.Mutex
-	var asking sync.WaitGroup
-	var failed error
-	for range conns {
-		asking.Go(func() {
-			got, err := trips(ctx, r.own, n)
-			mu.Lock()
-			defer mu.Unlock()
-			all = append(all, got...)
-			if err != nil {
-				failed = err
-			}
-		})
-	}
-	asking.Wait()
-	if err := undo(); err != nil {
+	all, err := together(ctx, r.own, conns, n, 0)
+	if err := errors.Join(err, undo()); err != nil {
 		return nil, err
 	}
 	for i := range all {
-		all[i] -= asked + base
+		all[i] -= asked + quantile(base, 0.5)
 	}
-	slices.Sort(all)
-	return all, failed
+	return all, nil
 }
 
 // delayed is what a delay of 50 ms takes from the throughput.
