@@ -54,6 +54,17 @@ var kinds = []func() Fault{
 	func() Fault { return new(HTTPError) },
 	func() Fault { return new(HTTPDelay) },
 	func() Fault { return new(HTTPCut) },
+	func() Fault { return new(LockHeld) },
+	func() Fault { return new(IdleInTransaction) },
+	func() Fault { return new(BackendTerminated) },
+	func() Fault { return new(ConnectionsHogged) },
+	func() Fault { return new(ReplayDelayed) },
+	func() Fault { return new(ClientPause) },
+	func() Fault { return new(MaxMemory) },
+	func() Fault { return new(KeyEviction) },
+	func() Fault { return new(SlowCommand) },
+	func() Fault { return new(ReplicationBroken) },
+	func() Fault { return new(Failover) },
 }
 
 // Kinds are the names of every fault, in the order of the registry.

@@ -57,7 +57,9 @@ func plannedSurface(e bench.Experiment, level bench.Level, v bench.Variant, sour
 		return plannedLink{name: linkName(from, to), protocol: spoken(e, to)}
 	}
 	for _, spec := range e.EnginesAt(level, v) {
-		if sources[spec.Name].given == nil {
+		if given := sources[spec.Name].given; given != nil {
+			s.engines = append(s.engines, given) // no process of the run, though some of its levers may be pulled
+		} else {
 			s.planEngine(spec, link)
 		}
 	}
@@ -91,6 +93,7 @@ func (s *surface) planEngine(spec bench.EngineSpec, link func(from, to string) p
 		if spec.Disk && name == spec.Name {
 			s.disks = append(s.disks, plannedDisk{name: name})
 		}
+		s.engines = append(s.engines, plannedEngine{name: name, kind: spec.Name})
 		for _, to := range members {
 			if to != name {
 				s.links = append(s.links, link(name, to))
@@ -149,3 +152,10 @@ type plannedProcess struct {
 func (p plannedProcess) Name() string { return p.name }
 
 func (p plannedProcess) CanSkew() error { return p.skew }
+
+// plannedEngine will be a server of the run.
+type plannedEngine struct{ name, kind string }
+
+func (e plannedEngine) Name() string { return e.name }
+func (e plannedEngine) Kind() string { return e.kind }
+func (plannedEngine) Ours() error    { return nil }

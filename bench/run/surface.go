@@ -13,6 +13,7 @@ type surface struct {
 	processes []namedProcess
 	disks     []chaos.Disk // of engines, by whose names they go
 	hosts     []chaos.Host
+	engines   []chaos.Engine
 }
 
 type namedProcess struct {
@@ -21,9 +22,10 @@ type namedProcess struct {
 }
 
 var (
-	_ chaos.Surface     = (*surface)(nil)
-	_ chaos.DiskSurface = (*surface)(nil)
-	_ chaos.Hoster      = (*surface)(nil)
+	_ chaos.Surface       = (*surface)(nil)
+	_ chaos.DiskSurface   = (*surface)(nil)
+	_ chaos.Hoster        = (*surface)(nil)
+	_ chaos.EngineSurface = (*surface)(nil)
 )
 
 // Disks are those of the processes of the given name.
@@ -71,6 +73,26 @@ func (s *surface) Hosts(name string) []chaos.Host {
 		}
 	}
 	return found
+}
+
+// Engines are those of the given name; "postgres-replica" stands for all replicas.
+func (s *surface) Engines(name string) []chaos.Engine {
+	var found []chaos.Engine
+	for _, e := range s.engines {
+		if e.Name() == name || roleOf(e.Name()) == name {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// EngineNames are all engines.
+func (s *surface) EngineNames() []string {
+	var names []string
+	for _, e := range s.engines {
+		names = append(names, e.Name())
+	}
+	return names
 }
 
 // Names are all links and processes, for errors that say what there is.

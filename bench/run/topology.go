@@ -289,6 +289,7 @@ func (t *trial) surface() *surface {
 		if d := diskOf(e); d != nil {
 			s.disks = append(s.disks, d)
 		}
+		s.engines = append(s.engines, e)
 	}
 	for _, i := range append(t.backends, t.services...) {
 		s.processes = append(s.processes, namedProcess{role: i.spec.Env.Role, Process: i})

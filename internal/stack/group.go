@@ -39,7 +39,18 @@ func NewGroup(primary Instance, replicas []Instance, via func(from, to string) s
 		}
 		g.members = append(g.members, m)
 	}
+	for _, m := range g.members {
+		m.joined(g)
+	}
 	return g, nil
+}
+
+// orNil keeps a server without a group from having one that is a nil pointer.
+func (g *Group) orNil() chaos.Group {
+	if g == nil {
+		return nil
+	}
+	return g
 }
 
 // Members are the names of the primary, and of those that are not.
@@ -90,7 +101,7 @@ func (g *Group) Promote(ctx context.Context, replica string) error {
 	}
 	former := g.head()
 	if st, err := former.process().State(ctx); err != nil || st == chaos.Running {
-		return fmt.Errorf("promoting %s: %s is %q, and would go on as a primary beside it: %w", replica, former.Name(), st, err)
+		return errors.Join(fmt.Errorf("promoting %s: %s is %q, and would go on as a primary beside it", replica, former.Name(), st), err)
 	}
 	if err := next.promote(ctx); err != nil {
 		return err

@@ -25,7 +25,8 @@ type pgServer struct {
 	hostAddr                   string
 	config                     *pgx.ConnConfig
 	settings                   map[string]string
-	own                        *own // nil when attached
+	own                        *own   // nil when attached
+	group                      *Group // nil when alone
 
 	asking chan struct{} // holds one token; whoever has it may use conn
 	conn   *pgx.Conn     // nil until asked, and after an error

@@ -239,6 +239,7 @@ type redisServer struct {
 	config                     string // the path of its redis.conf
 	data                       string // the folder of its files
 	own                        *own   // nil when attached
+	group                      *Group // nil when alone
 }
 
 var (

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,6 +40,8 @@ type replicated interface {
 	rejoin(ctx context.Context, primary replicated, via string) error
 	// write proves that the server takes writes, by one that leaves nothing.
 	write(ctx context.Context) error
+	// joined tells the server its group, before anybody else uses it.
+	joined(g *Group)
 	process() *own // nil when the server is not the run's own
 }
 
@@ -65,7 +68,7 @@ func awaitFollowing(ctx context.Context, r replicated, want bool) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s: follows its primary: %t, wanted %t: %w (last: %w)", r.Name(), follows, want, context.Cause(ctx), err)
+			return errors.Join(fmt.Errorf("%s: follows its primary: %t, wanted %t: %w", r.Name(), follows, want, context.Cause(ctx)), err)
 		case <-time.After(askEvery):
 		}
 	}
@@ -82,7 +85,7 @@ func startFollowing(ctx context.Context, r replicated) error {
 // notRunning wants a process that is gone.
 func notRunning(ctx context.Context, o *own) error {
 	if st, err := o.State(ctx); err != nil || st != chaos.Gone {
-		return fmt.Errorf("%s is %q, not gone: %w", o.Name(), st, err)
+		return errors.Join(fmt.Errorf("%s is %q, not gone", o.Name(), st), err)
 	}
 	return nil
 }

@@ -75,10 +75,9 @@ type StartOptions struct {
 
 // Instance is one running server. Its methods may be called from many goroutines.
 type Instance interface {
-	// Name is the server's name, "postgres" or "postgres-replica-0"; Kind is its kind's, Version is the server's, and Source
-	// the program's path or the address without its password.
-	Name() string
-	Kind() string
+	// An Instance has a name, "postgres" or "postgres-replica-0", the kind's name, and may be ours or the user's.
+	chaos.Engine
+	// Version is the server's, Source the program's path or the address without its password.
 	Version() string
 	Source() string
 	// Settings are those that were asked for.
