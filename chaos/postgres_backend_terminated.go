@@ -70,7 +70,7 @@ func (f *BackendTerminated) Inject(ctx context.Context, s Surface) (Injection, e
 }
 
 func (f *BackendTerminated) pull(ctx context.Context, e Engine) (lever, Evidence, error) {
-	l := &terminator{fault: f, name: e.Name(), look: look{engine: e}}
+	l := &terminator{fault: f, name: e.Name(), look: observer{engine: e}}
 	want, got, err := l.strike(ctx)
 	if err != nil {
 		return nil, Evidence{}, errors.Join(err, l.look.close(ctx))
@@ -88,7 +88,7 @@ func (f *BackendTerminated) pull(ctx context.Context, e Engine) (lever, Evidence
 type terminator struct {
 	fault *BackendTerminated
 	name  string
-	look  look
+	look  observer
 	watch *watch
 
 	mu     sync.Mutex

@@ -57,7 +57,7 @@ func (f *ConnectionsHogged) Inject(ctx context.Context, s Surface) (Injection, e
 const hogEvery = 100 * time.Millisecond
 
 func (f *ConnectionsHogged) pull(ctx context.Context, e Engine) (lever, Evidence, error) {
-	l := &hog{fault: f, engine: e, look: look{engine: e}}
+	l := &hog{fault: f, engine: e, look: observer{engine: e}}
 	err := l.fill(ctx)
 	var proof Evidence
 	if err == nil {
@@ -77,7 +77,7 @@ type hog struct {
 	watch  *watch
 
 	mu      sync.Mutex
-	look    look
+	look    observer
 	held    []SQLSession
 	refused bool // the last connection that was asked for
 }

@@ -37,7 +37,7 @@ func (f *IdleInTransaction) pull(ctx context.Context, e Engine) (lever, Evidence
 	if err != nil {
 		return nil, Evidence{}, err
 	}
-	l := &idleSession{heldSession{name: e.Name(), session: s, pid: s.PID(), look: look{engine: e}}}
+	l := &idleSession{heldSession{name: e.Name(), session: s, pid: s.PID(), look: observer{engine: e}}}
 	for _, sql := range []string{"BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT 1"} { // which takes the snapshot
 		if err == nil {
 			_, err = s.Exec(ctx, sql)

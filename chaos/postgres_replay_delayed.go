@@ -53,7 +53,7 @@ func (f *ReplayDelayed) Inject(ctx context.Context, s Surface) (Injection, error
 }
 
 func (f *ReplayDelayed) pull(ctx context.Context, s Surface, e Engine) (lever, Evidence, error) {
-	l := &lateReplay{name: e.Name(), delay: f.Delay, look: look{engine: e}}
+	l := &lateReplay{name: e.Name(), delay: f.Delay, look: observer{engine: e}}
 	err := l.slow(ctx)
 	var proof Evidence
 	if err == nil {
@@ -70,7 +70,7 @@ func (f *ReplayDelayed) pull(ctx context.Context, s Surface, e Engine) (lever, E
 type lateReplay struct {
 	name   string
 	delay  units.Duration
-	look   look
+	look   observer
 	watch  *watch
 	former *string // the setting in postgresql.auto.conf, when there was one
 	slowed bool

@@ -15,13 +15,13 @@ func sessionOf(ctx context.Context, e Engine) (SQLSession, error) {
 	return sql.Session(ctx)
 }
 
-// A look is a session that observes, and is replaced when it breaks: the server may be killed while a fault is in force.
-type look struct {
+// An observer is a session that observes, and is replaced when it breaks: the server may be killed while a fault is in force.
+type observer struct {
 	engine Engine
 	s      SQLSession
 }
 
-func (l *look) row(ctx context.Context, sql string, args []any, into ...any) error {
+func (l *observer) row(ctx context.Context, sql string, args []any, into ...any) error {
 	for again := false; ; again = true {
 		if l.s == nil {
 			s, err := sessionOf(ctx, l.engine)
@@ -42,16 +42,16 @@ func (l *look) row(ctx context.Context, sql string, args []any, into ...any) err
 }
 
 // count is a query for one number.
-func (l *look) count(ctx context.Context, sql string, args ...any) (n int64, err error) {
+func (l *observer) count(ctx context.Context, sql string, args ...any) (n int64, err error) {
 	return n, l.row(ctx, sql, args, &n)
 }
 
 // yes is a query for one truth.
-func (l *look) yes(ctx context.Context, sql string, args ...any) (yes bool, err error) {
+func (l *observer) yes(ctx context.Context, sql string, args ...any) (yes bool, err error) {
 	return yes, l.row(ctx, sql, args, &yes)
 }
 
-func (l *look) close(ctx context.Context) error {
+func (l *observer) close(ctx context.Context) error {
 	if l.s == nil {
 		return nil
 	}

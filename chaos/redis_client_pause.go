@@ -167,7 +167,7 @@ func (l *paused) release(ctx context.Context) error {
 	if err != nil { // a server that was killed has forgotten the pause, and the connections to it
 		ctx, cancel := context.WithTimeout(ctx, undoTime)
 		defer cancel()
-		if _, again := redisDo(ctx, l.engine, "PING"); again != nil {
+		if again := pingRedis(ctx, l.engine); again != nil {
 			return fmt.Errorf("%s: %w", l.name, errors.Join(err, again))
 		}
 	}

@@ -16,14 +16,15 @@ func connOf(ctx context.Context, e Engine) (RedisConn, error) {
 	return r.Connect(ctx)
 }
 
-// redisDo sends one command on a connection of its own.
-func redisDo(ctx context.Context, e Engine, args ...string) (any, error) {
+// pingRedis asks for an answer on a connection of its own.
+func pingRedis(ctx context.Context, e Engine) error {
 	c, err := connOf(ctx, e)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = c.Close() }()
-	return c.Do(ctx, args...)
+	_, err = c.Do(ctx, "PING")
+	return err
 }
 
 // redisInfo is a section of INFO.

@@ -94,6 +94,10 @@ func (l *shortOfMemory) limit(ctx context.Context) (Evidence, error) {
 	if err != nil {
 		return proof, fmt.Errorf("used_memory is %q", memory["used_memory"])
 	}
+	// What is on its way to replicas does not count against the limit.
+	if onTheWay, err := strconv.ParseInt(memory["mem_not_counted_for_evict"], 10, 64); err == nil {
+		used -= onTheWay
+	}
 	bytes := l.fault.Bytes
 	if l.fault.OfUsed > 0 {
 		bytes = int64(l.fault.OfUsed * float64(used))
@@ -118,7 +122,7 @@ func (l *shortOfMemory) limit(ctx context.Context) (Evidence, error) {
 	if bytes >= used { // it takes traffic to reach the limit
 		return proof, nil
 	}
-	felt, err := until(ctx, leverTime, func(ctx context.Context) (bool, error) { return l.felt(ctx, c) })
+	felt, err := until(ctx, provedBy, func(ctx context.Context) (bool, error) { return l.felt(ctx, c) })
 	proof.What += ", and a write refused or a key evicted for it"
 	proof.Seen = proof.Seen && felt
 	return proof, err

@@ -18,6 +18,9 @@ func TestMain(m *testing.M) {
 	case os.Getenv(workEnv) != "":
 		beWorker(os.Getenv(workEnv))
 		return
+	case os.Getenv(lockEnv) != "":
+		beLocker(os.Getenv(lockEnv))
+		return
 	case os.Getenv(diskEnv) != "":
 		beDisk(os.Getenv(diskEnv))
 		return
@@ -29,7 +32,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "8"); err != nil { // they mostly wait
 		panic(err)
 	}
-	os.Exit(engines.Main(m))
+	os.Exit(engines.Main(withEngines{m}))
 }
 
 func TestEveryFaultConforms(t *testing.T) {
@@ -49,6 +52,19 @@ func TestEveryFaultConforms(t *testing.T) {
 		{Fault: &chaos.MemoryLimit{Process: worker, Bytes: 64 << 20}, On: labour, Beside: &chaos.MemoryLimit{Process: neighbour("memory_limit"), Bytes: 64 << 20}},
 		{Fault: &chaos.FDLimit{Process: worker, Spare: 20}, On: labour, Beside: &chaos.FDLimit{Process: neighbour("fd_limit"), Limit: 64}},
 		{Fault: &chaos.ClockSkew{Process: worker, Offset: -90 * units.Second, Rate: 1.5}, On: clocks},
+		{Fault: &chaos.LockHeld{Engine: "postgres", Table: "item", Where: "id < 3"}, On: onPostgres},
+		{Fault: &chaos.IdleInTransaction{Engine: "postgres"}, On: onPostgres},
+		{Fault: &chaos.BackendTerminated{Engine: "postgres", Application: "service", Share: 0.5, Seed: 4, Every: 50 * units.Millisecond}, On: onPostgres, Harm: Cuts},
+		{Fault: &chaos.ConnectionsHogged{Engine: "postgres", Leave: 16}, On: onPostgres},
+		{Fault: &chaos.ReplayDelayed{Engine: "postgres-replica-0", Delay: 200 * units.Millisecond}, On: onPostgres},
+		{Fault: &chaos.ReplicationBroken{Engine: "postgres-replica-1"}, On: onPostgres},
+		{Fault: &chaos.Failover{Engine: "postgres"}, On: overPostgres, Harm: Cuts},
+		{Fault: &chaos.ClientPause{Engine: "redis"}, On: onPausedRedis},
+		{Fault: &chaos.MaxMemory{Engine: "redis", OfUsed: 0.8, Policy: "noeviction"}, On: onRedis},
+		{Fault: &chaos.KeyEviction{Engine: "redis", Match: "item:*", Share: 0.5, Seed: 2}, On: onRedis},
+		{Fault: &chaos.SlowCommand{Engine: "redis", For: 40 * units.Millisecond, Every: 100 * units.Millisecond}, On: onRedis},
+		{Fault: &chaos.ReplicationBroken{Engine: "redis-replica"}, On: onRedis},
+		{Fault: &chaos.Failover{Engine: "redis", Primary: "pause"}, On: overRedis, Harm: Cuts},
 		{Fault: &chaos.Partition{Groups: [][]string{{"h0", "h1"}, {"h2", "h3", "h4"}}}, On: Hosts},
 		{Fault: &chaos.Partition{From: "h3", To: "h4", Answer: chaos.RST}, On: Hosts, Harm: Cuts},
 		{Fault: &chaos.PacketLoss{From: "h0", To: "h1", Rate: 0.2}, On: Hosts},

@@ -48,6 +48,18 @@ type pool struct {
 	all    []*set
 }
 
+// withEngines runs the tests and ends the engines that they started.
+type withEngines struct{ *testing.M }
+
+func (m withEngines) Run() int {
+	code := m.M.Run()
+	if err := servers.close(); err != nil {
+		fmt.Fprintln(os.Stderr, "ending the engines:", err)
+		return 1
+	}
+	return code
+}
+
 // lend lends a set, which is started when none is idle.
 func (p *pool) lend(t *testing.T, kind, stand string) *set {
 	t.Helper()
@@ -300,7 +312,7 @@ func cleanRedis(ctx context.Context, e chaos.RedisEngine) error {
 	for name, want := range map[string]string{"maxmemory": "0", "maxmemory-policy": "noeviction"} {
 		got, err := c.Do(ctx, "CONFIG", "GET", name)
 		if err != nil || fmt.Sprint(got) != fmt.Sprint([]any{name, want}) {
-			return fmt.Errorf("%s: %v, want %s: %w", name, got, want, err)
+			return errors.Join(fmt.Errorf("%s: %v, want %s", name, got, want), err)
 		}
 	}
 	return nil

@@ -239,21 +239,15 @@ func (g *Group) CatchUp(ctx context.Context) error {
 }
 
 func (g *Group) catchUp(ctx context.Context, m replicated) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, followWait, fmt.Errorf("waited %v", followWait))
-	defer cancel()
-	want, err := g.head().position(ctx)
-	for err == nil {
-		var have int64
-		if have, err = m.position(ctx); err == nil && have >= want {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			err = context.Cause(ctx)
-		case <-time.After(askEvery):
-		}
+	primary := g.head()
+	want, err := primary.position(ctx)
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("waiting for %s to have what %s has: %w", m.Name(), g.head().Name(), err)
+	return await(ctx, m.Name()+" to have what "+primary.Name()+" has", func(ctx context.Context) (bool, error) {
+		have, err := m.position(ctx)
+		return have >= want, err
+	})
 }
 
 // Stats say how far each replica is behind, in bytes of the primary's log and in time: how long ago the primary first was farther

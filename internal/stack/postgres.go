@@ -73,19 +73,6 @@ func (k postgres) CheckSettings(settings map[string]string) error {
 
 // Start copies the template, which it makes first if need be, and starts a server on the copy.
 func (k postgres) Start(ctx context.Context, o StartOptions) (Instance, error) {
-	s, err := k.start(ctx, o, func(string) error { return nil })
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// start lets prepare change the copied data directory before the server starts on it.
-func (k postgres) start(ctx context.Context, o StartOptions, prepare func(data string) error) (*pgServer, error) {
-	o.Name = cmp.Or(o.Name, k.Name())
-	if err := k.CheckSettings(o.Settings); err != nil {
-		return nil, &SettingError{err}
-	}
 	program, err := k.Find()
 	if err != nil {
 		return nil, err
@@ -95,21 +82,34 @@ func (k postgres) start(ctx context.Context, o StartOptions, prepare func(data s
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
 	defer template.release()
+	s, err := k.start(ctx, o, program, template.password, func(_, data string) error { return copyTree(template.data(), data) })
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// start starts a server on a data directory in dir, which fill makes.
+func (k postgres) start(ctx context.Context, o StartOptions, program Program, password string, fill func(dir, data string) error) (*pgServer, error) {
+	o.Name = cmp.Or(o.Name, k.Name())
+	if err := k.CheckSettings(o.Settings); err != nil {
+		return nil, &SettingError{err}
+	}
 	dir, err := newDir(o.Run, o.Name)
 	if err != nil {
 		return nil, err
 	}
-	data, fill, err := o.dataDir(dir)
+	data, at, err := o.dataDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Name, err)
 	}
-	if err := copyTree(template.data(), fill); err != nil {
-		return nil, fmt.Errorf("%s: copying the template: %w", o.Name, err)
+	if err := fill(dir, at); err != nil {
+		return nil, fmt.Errorf("%s: making its data: %w", o.Name, err)
 	}
-	if err := errors.Join(admit(fill, o.Host), prepare(fill)); err != nil {
+	if err := admit(at, o.Host); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Name, err)
 	}
-	s, err := newServer(o.Name, ownURL(dir, template.password))
+	s, err := newServer(o.Name, ownURL(dir, password))
 	if err != nil {
 		return nil, err
 	}

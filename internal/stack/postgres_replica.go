@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"shakedown/internal/proc"
 )
 
 // oldestWithReplicas is the first version whose standbys can be told to follow another primary without a restart.
@@ -22,8 +24,7 @@ var (
 	_ primaryFinder = (*pgServer)(nil)
 )
 
-// StartReplica starts a hot standby that streams from the primary through a slot of its own. Its data is another copy of the
-// template that the primary was made from, at whose end the primary's log begins.
+// StartReplica starts a hot standby on a base backup of the primary, from which it streams through a slot of its own.
 func (k postgres) StartReplica(ctx context.Context, primary Instance, via string, o StartOptions) (Instance, error) {
 	p, err := ownInstance[*pgServer](o.Name, primary)
 	if err != nil {
@@ -35,11 +36,17 @@ func (k postgres) StartReplica(ctx context.Context, primary Instance, via string
 	if err := p.makeSlot(ctx, o.Name); err != nil {
 		return nil, err
 	}
-	s, err := k.start(ctx, o, func(data string) error { return beStandby(data, o.Name, p.conninfo(o.Name, via)) })
+	program := Program{Path: p.source, Version: p.version}
+	s, err := k.start(ctx, o, program, p.config.Password, func(dir, data string) error {
+		if err := p.baseBackup(ctx, o.Keeper, dir, data, "--no-sync"); err != nil { // like the template's copy
+			return err
+		}
+		return beStandby(data, o.Name, p.conninfo(o.Name, via))
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := awaitFollowing(ctx, s, true); err != nil {
+	if err := awaitFollowing(ctx, s); err != nil {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}
 	return s, nil
@@ -104,9 +111,10 @@ func (s *pgServer) position(ctx context.Context) (at int64, err error) {
 	return at, s.row(ctx, "its position", sql, &at)
 }
 
-// follows asks the standby's receiver.
+// follows asks the standby's receiver, which may for a moment be that of a primary that was followed before.
 func (s *pgServer) follows(ctx context.Context) (yes bool, err error) {
-	const sql = `SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')`
+	const sql = `SELECT EXISTS (SELECT FROM pg_stat_wal_receiver
+		WHERE status = 'streaming' AND strpos(current_setting('primary_conninfo'), ' port=' || sender_port || ' ') > 0)`
 	return yes, s.row(ctx, "whether it follows", sql, &yes)
 }
 
@@ -121,14 +129,16 @@ func (s *pgServer) follow(ctx context.Context, primary replicated, via string) e
 	if err := s.followAt(ctx, p.conninfo(s.name, via)); err != nil {
 		return err
 	}
-	return awaitFollowing(ctx, s, true)
+	return awaitFollowing(ctx, s)
 }
 
 func (s *pgServer) unfollow(ctx context.Context) error {
 	if err := s.followAt(ctx, ""); err != nil {
 		return err
 	}
-	return awaitFollowing(ctx, s, false)
+	return await(ctx, s.name+" to let go of its primary", func(ctx context.Context) (gone bool, err error) {
+		return gone, s.row(ctx, "whether it receives", "SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)", &gone)
+	})
 }
 
 func (s *pgServer) followAt(ctx context.Context, conninfo string) error {
@@ -164,11 +174,11 @@ func (s *pgServer) rejoin(ctx context.Context, primary replicated, via string) e
 	if err := errors.Join(s.close(ctx), p.makeSlot(ctx, s.name)); err != nil {
 		return err
 	}
-	data := filepath.Join(s.own.dir, "data")
+	data := s.own.spec.Dir
 	if err := emptyDir(data); err != nil {
 		return err
 	}
-	if err := s.baseBackup(ctx, p, data); err != nil {
+	if err := p.baseBackup(ctx, s.own.keeper, s.own.dir, data); err != nil {
 		return fmt.Errorf("%s: copying the data of %s: %w", s.name, p.name, err)
 	}
 	if err := beStandby(data, s.name, p.conninfo(s.name, via)); err != nil {
@@ -177,17 +187,18 @@ func (s *pgServer) rejoin(ctx context.Context, primary replicated, via string) e
 	return startFollowing(ctx, s)
 }
 
-func (s *pgServer) baseBackup(ctx context.Context, from *pgServer, data string) error {
+// baseBackup copies the server's data as it is now. The log of the copying is in dir until it has succeeded.
+func (s *pgServer) baseBackup(ctx context.Context, k *proc.Keeper, dir, data string, more ...string) error {
 	path, err := beside(s.source, "pg_basebackup")
 	if err != nil {
 		return err
 	}
-	return runTool(ctx, s.own.keeper, tool{
-		dir: s.own.dir, path: path, env: []string{"PGPASSWORD=" + from.config.Password},
-		args: []string{
-			"--host=" + from.config.Host, "--port=" + pgPort, "--username=" + from.config.User, "--no-password",
+	return runTool(ctx, k, tool{
+		dir: dir, path: path, env: []string{"PGPASSWORD=" + s.config.Password},
+		args: append([]string{
+			"--host=" + s.config.Host, "--port=" + pgPort, "--username=" + s.config.User, "--no-password",
 			"--pgdata=" + data, "--wal-method=stream", "--checkpoint=fast",
-		},
+		}, more...),
 	})
 }
 

@@ -19,7 +19,7 @@ func (k redisKind) StartReplica(ctx context.Context, primary Instance, via strin
 	if err != nil {
 		return nil, err
 	}
-	if err := awaitFollowing(ctx, r, true); err != nil {
+	if err := awaitFollowing(ctx, r); err != nil {
 		return nil, errors.Join(err, r.Stop(context.WithoutCancel(ctx)))
 	}
 	return r, nil
@@ -59,7 +59,7 @@ func (r *redisServer) follow(ctx context.Context, primary replicated, via string
 	if err := r.replicaOf(ctx, via); err != nil {
 		return err
 	}
-	return awaitFollowing(ctx, r, true)
+	return awaitFollowing(ctx, r)
 }
 
 // nowhere is an address at which nobody listens: a replica that follows it stays one, and serves what it has.
@@ -69,7 +69,10 @@ func (r *redisServer) unfollow(ctx context.Context) error {
 	if err := r.replicaOf(ctx, nowhere); err != nil {
 		return err
 	}
-	return awaitFollowing(ctx, r, false)
+	return await(ctx, r.name+" to let go of its primary", func(ctx context.Context) (bool, error) {
+		follows, err := r.follows(ctx)
+		return !follows, err
+	})
 }
 
 // replicaOf tells the server, now and for its next start, whom to follow; nobody when the address is empty.

@@ -57,21 +57,26 @@ func ownInstance[T replicated](name string, primary Instance) (T, error) {
 	return p, nil
 }
 
-// awaitFollowing waits until the replica follows, or not.
-func awaitFollowing(ctx context.Context, r replicated, want bool) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, followWait, fmt.Errorf("waited %v", followWait))
+// await asks until the answer is yes. An error counts as no: the server may be about to start.
+func await(ctx context.Context, what string, ask func(context.Context) (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, followWait, fmt.Errorf("it did not within %v", followWait))
 	defer cancel()
 	for {
-		follows, err := r.follows(ctx)
-		if err == nil && follows == want {
+		yes, err := ask(ctx)
+		if yes && err == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("%s: follows its primary: %t, wanted %t: %w", r.Name(), follows, want, context.Cause(ctx)), err)
+			return errors.Join(fmt.Errorf("waiting for %s: %w", what, context.Cause(ctx)), err)
 		case <-time.After(askEvery):
 		}
 	}
+}
+
+// awaitFollowing waits until the replica gets what its primary writes.
+func awaitFollowing(ctx context.Context, r replicated) error {
+	return await(ctx, r.Name()+" to follow its primary", r.follows)
 }
 
 // startFollowing starts the process of a replica, which must then follow.
@@ -79,7 +84,7 @@ func startFollowing(ctx context.Context, r replicated) error {
 	if err := r.process().Start(ctx); err != nil {
 		return err
 	}
-	return awaitFollowing(ctx, r, true)
+	return awaitFollowing(ctx, r)
 }
 
 // notRunning wants a process that is gone.

@@ -34,7 +34,7 @@ type Shared struct {
 var _ Engines = (*Shared)(nil)
 
 // Main runs the tests, ends the engines, and returns the exit code. What a test left running fails the binary.
-func (s *Shared) Main(m *testing.M) int {
+func (s *Shared) Main(m interface{ Run() int }) int {
 	code := m.Run()
 	err := s.close()
 	if err == nil && code == 0 {
