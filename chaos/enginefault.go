@@ -155,8 +155,8 @@ func (w *watch) stop() {
 	<-w.done
 }
 
-// until asks every few milliseconds until the answer is yes, an error, or the end of the patience or of ctx; then it is no.
-func until(ctx context.Context, patience time.Duration, ask func(context.Context) (bool, error)) (bool, error) {
+// within asks every few milliseconds until the answer is yes, an error, or the end of the patience or of ctx; then it is no.
+func within(ctx context.Context, patience time.Duration, ask func(context.Context) (bool, error)) (bool, error) {
 	deadline := time.Now().Add(patience)
 	for {
 		yes, err := ask(ctx)

@@ -123,7 +123,7 @@ func (l *terminator) strike(ctx context.Context) (want, got int, err error) {
 		return len(chosen), 0, err
 	}
 	left := int64(len(chosen))
-	_, err = until(ctx, leverTime, func(ctx context.Context) (gone bool, err error) {
+	_, err = within(ctx, leverTime, func(ctx context.Context) (gone bool, err error) {
 		left, err = l.look.count(ctx, pgPresent, chosen)
 		return left == 0, err
 	})

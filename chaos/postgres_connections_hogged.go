@@ -174,7 +174,7 @@ func (l *hog) release(ctx context.Context) error {
 		pids = append(pids, int32(s.PID()))
 		_ = s.Close(ctx) // a server that is gone cannot be told, and holds nothing
 	}
-	gone, err := until(ctx, leverTime, func(ctx context.Context) (bool, error) {
+	gone, err := within(ctx, leverTime, func(ctx context.Context) (bool, error) {
 		n, err := l.look.count(ctx, pgClients+" AND pid = ANY ($1) AND application_name LIKE 'shakedown-harness%'", pids)
 		return n == 0, err
 	})

@@ -45,7 +45,7 @@ func (f *IdleInTransaction) pull(ctx context.Context, e Engine) (lever, Evidence
 	}
 	proof := Evidence{What: "a session of " + e.Name() + " that is idle in a transaction and holds an xmin"}
 	if err == nil {
-		proof.Seen, err = until(ctx, leverTime, func(ctx context.Context) (bool, error) {
+		proof.Seen, err = within(ctx, leverTime, func(ctx context.Context) (bool, error) {
 			return l.look.yes(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity
 				WHERE pid = $1 AND state = 'idle in transaction' AND backend_xmin IS NOT NULL)`, l.pid)
 		})

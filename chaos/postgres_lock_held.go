@@ -212,7 +212,7 @@ func (l *heldSession) release(ctx context.Context) error {
 		_ = l.session.Close(ctx) // a server that is gone cannot be told, and holds nothing
 		l.session = nil
 	}
-	gone, err := until(ctx, leverTime, func(ctx context.Context) (bool, error) {
+	gone, err := within(ctx, leverTime, func(ctx context.Context) (bool, error) {
 		n, err := l.look.count(ctx, "SELECT count(*) FROM pg_locks WHERE pid = $1", l.pid)
 		return n == 0, err
 	})

@@ -125,7 +125,7 @@ func (l *lateReplay) prove(ctx context.Context, s Surface, standby Engine) (Evid
 	if l.marker, err = commitOnPrimary(ctx, s, standby); err != nil {
 		return proof, err
 	}
-	received, err := until(ctx, leverTime, func(ctx context.Context) (bool, error) {
+	received, err := within(ctx, leverTime, func(ctx context.Context) (bool, error) {
 		at, err := l.look.count(ctx, pgReceived)
 		return at >= l.marker, err
 	})
@@ -230,7 +230,7 @@ func (l *lateReplay) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	done, err := until(ctx, leverTime, func(ctx context.Context) (bool, error) {
+	done, err := within(ctx, leverTime, func(ctx context.Context) (bool, error) {
 		at, err := l.look.count(ctx, pgReplayed)
 		return at >= received, err
 	})

@@ -53,7 +53,7 @@ func (f *ClientPause) pull(ctx context.Context, e Engine) (lever, Evidence, erro
 	err := l.pause(ctx)
 	proof := Evidence{What: "a command that waits on " + e.Name()}
 	if err == nil {
-		proof.Seen, err = until(ctx, leverTime, func(ctx context.Context) (bool, error) {
+		proof.Seen, err = within(ctx, leverTime, func(ctx context.Context) (bool, error) {
 			blocked, err := l.blocked(ctx)
 			return blocked[l.probeID], err
 		})

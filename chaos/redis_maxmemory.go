@@ -122,7 +122,7 @@ func (l *shortOfMemory) limit(ctx context.Context) (Evidence, error) {
 	if bytes >= used { // it takes traffic to reach the limit
 		return proof, nil
 	}
-	felt, err := until(ctx, provedBy, func(ctx context.Context) (bool, error) { return l.felt(ctx, c) })
+	felt, err := within(ctx, provedBy, func(ctx context.Context) (bool, error) { return l.felt(ctx, c) })
 	proof.What += ", and a write refused or a key evicted for it"
 	proof.Seen = proof.Seen && felt
 	return proof, err

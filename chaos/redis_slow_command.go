@@ -153,7 +153,7 @@ func (l *busy) release(ctx context.Context) error {
 	if l.watch != nil {
 		l.watch.stop()
 	}
-	answers, err := until(ctx, l.fault.For.D()+leverTime, func(ctx context.Context) (bool, error) {
+	answers, err := within(ctx, l.fault.For.D()+leverTime, func(ctx context.Context) (bool, error) {
 		err := pingRedis(ctx, l.engine)
 		var busy RedisError
 		if errors.As(err, &busy) {
