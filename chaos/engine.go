@@ -50,7 +50,7 @@ type RedisEngine interface {
 }
 
 // A RedisConn is one connection. Replies are strings, int64 or slices of replies; nil is a missing value. An error of the server is
-// a RedisError.
+// a ReplyError.
 type RedisConn interface {
 	// Do sends a command and returns its reply. On a connection that monitors, what it is told of others is left out.
 	Do(ctx context.Context, args ...string) (any, error)
@@ -60,10 +60,10 @@ type RedisConn interface {
 	Close() error
 }
 
-// RedisError is what a Redis server answered in place of a reply: "OOM command not allowed when used memory > 'maxmemory'.".
-type RedisError string
+// ReplyError is what a Redis server answered in place of a reply: "OOM command not allowed when used memory > 'maxmemory'.".
+type ReplyError string
 
-func (e RedisError) Error() string { return string(e) }
+func (e ReplyError) Error() string { return string(e) }
 
 // A Member is an Engine that is the primary of others, or follows one.
 type Member interface {

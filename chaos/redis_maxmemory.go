@@ -158,7 +158,7 @@ const memoryProbe = "shakedown:a-write-that-needs-memory"
 // felt tries to write, which also makes the server look at its limit.
 func (l *shortOfMemory) felt(ctx context.Context, c RedisConn) (bool, error) {
 	_, err := c.Do(ctx, "SET", memoryProbe, "x")
-	var said RedisError
+	var said ReplyError
 	if errors.As(err, &said) && strings.HasPrefix(string(said), "OOM") {
 		l.probes++
 		return true, nil

@@ -124,7 +124,7 @@ func (l *busy) provePing(ctx context.Context) (longest time.Duration, err error)
 		began := time.Now()
 		_, err := c.Do(ctx, "PING")
 		longest = max(longest, time.Since(began))
-		var busy RedisError
+		var busy ReplyError
 		if err != nil && !errors.As(err, &busy) {
 			return longest, errors.Join(err, <-ended)
 		}
@@ -155,7 +155,7 @@ func (l *busy) release(ctx context.Context) error {
 	}
 	answers, err := within(ctx, l.fault.For.D()+leverTime, func(ctx context.Context) (bool, error) {
 		err := pingRedis(ctx, l.engine)
-		var busy RedisError
+		var busy ReplyError
 		if errors.As(err, &busy) {
 			return false, nil
 		}

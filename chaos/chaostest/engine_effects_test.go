@@ -269,7 +269,7 @@ func TestMemoryIsShortAndThenAsItWas(t *testing.T) {
 	}
 	in := b.inject(&chaos.MaxMemory{Engine: "redis", OfUsed: 0.7, Policy: "noeviction"})
 	_, err := c.Do(t.Context(), "SET", "item:new", "x")
-	if said, ok := errors.AsType[chaos.RedisError](err); !ok || !strings.HasPrefix(string(said), "OOM") {
+	if said, ok := errors.AsType[chaos.ReplyError](err); !ok || !strings.HasPrefix(string(said), "OOM") {
 		t.Errorf("writing without memory: %v", err)
 	}
 	if e := heal(t, in); e.Got != 1 {

@@ -109,7 +109,7 @@ type simple string
 // plain is a reply without what only the parser tells apart. An error of the server is an error.
 func plain(reply any) (any, error) {
 	switch r := reply.(type) {
-	case chaos.RedisError:
+	case chaos.ReplyError:
 		return nil, r
 	case simple:
 		return string(r), nil
@@ -143,7 +143,7 @@ func (c *respConn) read(depth int) (any, error) {
 	case '+':
 		return simple(rest), nil
 	case '-':
-		return chaos.RedisError(rest), nil
+		return chaos.ReplyError(rest), nil
 	case ':':
 		return strconv.ParseInt(rest, 10, 64)
 	case '$':
