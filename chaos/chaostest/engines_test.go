@@ -39,6 +39,9 @@ func engineStand(kind, name string) *Stand {
 // servers are the sets of engines of this test binary. A set that a test gives back is lent to the next.
 var servers pool
 
+// atOnce bounds how many sets of a kind are lent. No test borrows two of a kind.
+var atOnce = map[string]chan struct{}{"postgres": make(chan struct{}, 2), "redis": make(chan struct{}, 2)}
+
 type pool struct {
 	mu     sync.Mutex
 	dir    string
@@ -63,6 +66,8 @@ func (m withEngines) Run() int {
 // lend lends a set, which is started when none is idle.
 func (p *pool) lend(t *testing.T, kind, stand string) *set {
 	t.Helper()
+	atOnce[kind] <- struct{}{} // the machine has room for a few servers
+	t.Cleanup(func() { <-atOnce[kind] })
 	s, err := p.take(t.Context(), kind, stand)
 	if err != nil {
 		t.Fatal(err)
