@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 )
 
 // CPUQuota gives a process, and all it starts, a share of the processors: in each tenth of a second it may run for so much of
@@ -103,7 +104,7 @@ func (q *cpuQuota) end(ctx context.Context) (Evidence, error) {
 	stood := during.Throttled - q.before.Throttled
 	return Evidence{
 		What: fmt.Sprintf("%s wanted more than its quota in %d of %d periods, and stood still for %v", q.process.Name(), stood,
-			during.Periods-q.before.Periods, (during.ThrottledBy - q.before.ThrottledBy)),
+			during.Periods-q.before.Periods, (during.ThrottledBy - q.before.ThrottledBy).Round(time.Millisecond)),
 		Want: 1, Got: float64(stood), Unit: "throttled periods", Seen: stood > 0,
 	}, nil
 }
