@@ -122,6 +122,15 @@ type Phase struct {
 	Judged bool   `json:"judged,omitempty"` // part of the verdict and of the validity rules
 }
 
+// AllFaults are those of the whole phase, and those of its schedule as they are written: what the phase may put in force.
+func (p Phase) AllFaults() chaos.Faults {
+	all := slices.Clone(p.Faults)
+	for _, e := range p.Schedule {
+		all = append(all, e.Faults...)
+	}
+	return all
+}
+
 // Rate is a number of arrivals per second, absolute or relative to the measured capacity.
 type Rate struct {
 	PerSecond  float64 `json:"per_s,omitempty"`

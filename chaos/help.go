@@ -36,9 +36,13 @@ func Help(f Fault) (about string, fields map[string]string) {
 	return t.about, fields
 }
 
+// Proof is what the comments say of how a fault proves that it has landed.
+func Proof(f Fault) string { return comments()[reflect.TypeOf(f).Elem().Name()].proof }
+
 // A comment is what is said of a type.
 type comment struct {
 	about  string
+	proof  string            // above its method Inject
 	fields map[string]string // by their names in Go
 }
 
@@ -56,8 +60,13 @@ var comments = sync.OnceValue(func() map[string]comment {
 			continue
 		}
 		for _, d := range file.Decls {
-			if decl, ok := d.(*ast.GenDecl); ok && decl.Tok == token.TYPE {
-				readTypes(decl, all)
+			switch d := d.(type) {
+			case *ast.GenDecl:
+				if d.Tok == token.TYPE {
+					readTypes(d, all)
+				}
+			case *ast.FuncDecl:
+				readProof(d, all)
 			}
 		}
 	}
@@ -71,7 +80,7 @@ func readTypes(decl *ast.GenDecl, into map[string]comment) {
 		if about == nil {
 			about = decl.Doc
 		}
-		c := comment{about: plain(about), fields: map[string]string{}}
+		c := comment{about: plain(about), proof: into[spec.Name.Name].proof, fields: map[string]string{}}
 		if structure, ok := spec.Type.(*ast.StructType); ok {
 			for _, f := range structure.Fields.List {
 				for _, name := range f.Names {
@@ -80,6 +89,22 @@ func readTypes(decl *ast.GenDecl, into map[string]comment) {
 			}
 		}
 		into[spec.Name.Name] = c
+	}
+}
+
+// readProof takes what stands above a type's method Inject.
+func readProof(d *ast.FuncDecl, into map[string]comment) {
+	if d.Name.Name != "Inject" || d.Recv == nil {
+		return
+	}
+	star, ok := d.Recv.List[0].Type.(*ast.StarExpr)
+	if !ok {
+		return
+	}
+	if name, ok := star.X.(*ast.Ident); ok {
+		c := into[name.Name]
+		c.proof = strings.Join(strings.Fields(plain(d.Doc)), " ")
+		into[name.Name] = c
 	}
 }
 

@@ -14,6 +14,9 @@ func TestEveryFaultSaysWhatItDoes(t *testing.T) {
 		if about == "" {
 			t.Errorf("%s: its type has no comment", kind)
 		}
+		if chaos.Proof(f) == "" {
+			t.Errorf("%s: above Inject nothing says how it proves that it has landed", kind)
+		}
 	}
 }
 

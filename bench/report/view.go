@@ -323,7 +323,7 @@ func timelineOf(t *chartTrial, on bool) timelineView {
 		}
 		v.Phases = append(v.Phases, pv)
 		for _, f := range p.Faults {
-			fv := faultView{Fault: f.Fault, Landed: f.Landed.String(), Effect: f.Effect.String(), Unseen: !f.Landed.Seen}
+			fv := faultView{Fault: instance(f), Landed: f.Landed.String(), Effect: f.Effect.String(), Unseen: !f.Landed.Seen}
 			fv.At, fv.Width, fv.Span = place(t.Faults[len(v.Faults)])
 			v.Faults = append(v.Faults, fv)
 		}
@@ -332,6 +332,14 @@ func timelineOf(t *chartTrial, on bool) timelineView {
 		v.Events = append(v.Events, eventView{fmt.Sprintf("%.2f", e.At.Seconds()), strings.ReplaceAll(e.Kind, "_", " "), e.Name, e.Detail})
 	}
 	return v
+}
+
+// instance names a fault, and which time of which entry of a schedule it is.
+func instance(f record.FaultSpan) string {
+	if f.Entry == "" {
+		return f.Fault
+	}
+	return fmt.Sprintf("%s (%s, time %d)", f.Fault, f.Entry, f.Number+1)
 }
 
 // outcomes are the columns of the ledger, after scheduled.

@@ -14,9 +14,9 @@ import (
 	"shakedown/internal/units"
 )
 
-// watched is a tripwire over 100 arrivals a second, of which the given share is answered within the SLO in each second.
-// It returns what the wire says, and when.
-func watched(t *testing.T, whole *bench.Abort, phases []bench.Phase, good func(at time.Duration) bool) (err error, at time.Duration) {
+// watched is a tripwire over 100 arrivals a second, of which good says whether they are answered within the SLO. It returns
+// when the wire says something, and what.
+func watched(t *testing.T, whole *bench.Abort, phases []bench.Phase, good func(at time.Duration) bool) (at time.Duration, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -54,7 +54,7 @@ func watched(t *testing.T, whole *bench.Abort, phases []bench.Phase, good func(a
 		synctest.Wait()
 		time.Sleep(time.Minute) // until the phases are over
 	})
-	return err, at
+	return at, err
 }
 
 func TestATrialIsGivenUpWhenItsGoodputIsTooLow(t *testing.T) {
@@ -82,7 +82,7 @@ func TestATrialIsGivenUpWhenItsGoodputIsTooLow(t *testing.T) {
 		"a window that is longer than any phase is": {&bench.Abort{Goodput: 0.8, Window: 11 * second}, nil, half, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err, at := watched(t, tc.whole, three(tc.during), tc.good)
+			at, err := watched(t, tc.whole, three(tc.during), tc.good)
 			if tc.want == "" {
 				if err != nil {
 					t.Errorf("at %v: %v", at, err)
@@ -101,12 +101,12 @@ func TestATrialIsGivenUpWhenItsGoodputIsTooLow(t *testing.T) {
 
 func TestATrialIsGivenUpAfterItsDeadline(t *testing.T) {
 	phases := []bench.Phase{{Name: "p", For: 4 * second}, {Name: "q", For: 10 * second, Abort: &bench.Abort{Deadline: 5 * second}}}
-	err, at := watched(t, &bench.Abort{Deadline: 60 * second}, phases, func(time.Duration) bool { return true })
+	at, err := watched(t, &bench.Abort{Deadline: 60 * second}, phases, func(time.Duration) bool { return true })
 	if err == nil || err.Error() != "given up: phase q is not over after its deadline of 5s" || at < 9*time.Second || at > 10*time.Second {
 		t.Errorf("at %v: %v", at, err)
 	}
 	phases[1].Abort = nil
-	err, at = watched(t, &bench.Abort{Deadline: 7 * second}, phases, func(time.Duration) bool { return true })
+	at, err = watched(t, &bench.Abort{Deadline: 7 * second}, phases, func(time.Duration) bool { return true })
 	if err == nil || err.Error() != "given up: the trial is not over after its deadline of 7s" || at > 8*time.Second {
 		t.Errorf("at %v: %v", at, err)
 	}

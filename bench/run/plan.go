@@ -2,9 +2,11 @@ package run
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"shakedown/bench"
+	"shakedown/bench/schedule"
 )
 
 // Planned is one trial to come.
@@ -42,6 +44,35 @@ func plan(e bench.Experiment, repeats int, seed uint64) []Planned {
 		})
 	}
 	return trials
+}
+
+// A TrialSchedule is when the faults of the trials of one block at one level are due: it is the same for every variant.
+type TrialSchedule struct {
+	Repeat int
+	Level  string
+	Phases []bench.Phase
+	Faults []schedule.Instance
+}
+
+// Schedules are those of a run with the given seed, in the order of repeats and levels.
+func Schedules(e bench.Experiment, repeats int, seed uint64) ([]TrialSchedule, error) {
+	var all []TrialSchedule
+	trials := plan(e, repeats, seed)
+	for repeat := range repeats {
+		for _, level := range e.LevelList() {
+			i := slices.IndexFunc(trials, func(t Planned) bool { return t.Repeat == repeat && t.Level.Name == level.Name })
+			if i < 0 {
+				continue // no variant runs there
+			}
+			phases := e.PhasesAt(level)
+			faults, err := schedule.New(trials[i].Seed, phases)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, TrialSchedule{repeat, level.Name, phases, faults})
+		}
+	}
+	return all, nil
 }
 
 func length(phases []bench.Phase) time.Duration {

@@ -19,7 +19,7 @@ func checkFaults(e bench.Experiment, sources map[string]engineSource) error {
 			}
 			s := plannedSurface(e, level, v, sources)
 			for _, p := range e.PhasesAt(level) {
-				if err := checkEach(p.Faults, s); err != nil {
+				if err := checkEach(p.AllFaults(), s); err != nil {
 					return fmt.Errorf("%s, phase %s: %w", e.Name, p.Name, err)
 				}
 			}

@@ -26,10 +26,7 @@ func spoken(e bench.Experiment, to string) chaos.Protocol {
 func (t *trial) looksInto(link, to string) chaos.Protocol {
 	faults := append([]chaos.Fault(nil), t.network()...)
 	for _, p := range t.phases {
-		faults = append(faults, p.Faults...)
-		for _, entry := range p.Schedule {
-			faults = append(faults, entry.Faults...)
-		}
+		faults = append(faults, p.AllFaults()...)
 	}
 	if chaos.ProtocolOf(faults, func(name string) bool { return standsFor(name, link) }) == "" {
 		return ""

@@ -37,6 +37,8 @@ type timeline struct {
 	changed func(f record.FaultSpan, active bool) // a fault took effect or was healed
 	over    atomic.Int32                          // how many phases have ended, with everything healed
 
+	unhealed error // what run could not heal on its way out; to be read when it has returned
+
 	mu      sync.Mutex
 	spans   []record.PhaseSpan
 	network []record.FaultSpan
@@ -55,7 +57,10 @@ func (t *timeline) now() time.Duration { return t.clock() - t.zero }
 // run enters every phase when its time has come, and returns when the last one has ended and everything is healed. It
 // heals on every path out.
 func (t *timeline) run(ctx context.Context, phases []bench.Phase) (err error) {
-	defer func() { err = errors.Join(err, t.healAll(ctx)) }()
+	defer func() {
+		t.unhealed = t.healAll(ctx)
+		err = errors.Join(err, t.unhealed)
+	}()
 	all, err := schedule.New(t.seed, phases)
 	if err != nil {
 		return &InputError{err}

@@ -272,7 +272,7 @@ func (t *trial) keepSpans() error {
 func (t *trial) arrangement(process string) chaos.Arrangement {
 	all := slices.Clone(t.network())
 	for _, p := range t.phases {
-		all = append(all, p.Faults...)
+		all = append(all, p.AllFaults()...)
 	}
 	return chaos.ArrangedFor(all, process, roleOf(process))
 }

@@ -146,11 +146,7 @@ func (t *trial) measure(ctx context.Context) (load.Stats, error) {
 		t.scraper.run(scraping)
 		return nil
 	})
-	var walked error
-	g.Go(func() error {
-		walked = t.timeline.run(gctx, t.phases)
-		return walked
-	})
+	g.Go(func() error { return t.timeline.run(gctx, t.phases) })
 	if t.tripwire.armed() {
 		g.Go(func() error { return t.tripwire.run(gctx) })
 	}
@@ -159,8 +155,9 @@ func (t *trial) measure(ctx context.Context) (load.Stats, error) {
 		stats, err = load.Run(gctx, plan)
 		return err
 	})
-	if err = g.Wait(); err != walked && walked != context.Canceled {
-		err = errors.Join(err, walked) // a fault that does not heal is not forgotten because something else ended the trial
+	err = g.Wait()
+	if left := t.timeline.unhealed; left != nil && !errors.Is(err, left) {
+		err = errors.Join(err, left) // a fault that does not heal is not forgotten because something else ended the trial
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

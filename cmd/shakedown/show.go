@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -17,17 +18,22 @@ import (
 
 func newShow() *cobra.Command {
 	var format string
+	var when scheduleFlags
 	cmd := &cobra.Command{
 		Use:   "show EXPERIMENT",
 		Short: "Show what an experiment asks, varies, injects and decides",
 		Long: `Shows the question, the variants with their configuration, the phases with their faults, and the claims.
-With -o yaml it prints the whole experiment, which can be edited and run: shakedown run FILE.yaml`,
+With -o yaml it prints the whole experiment, which can be edited and run: shakedown run FILE.yaml
+With --schedule it prints when each fault is due in a run with the given seed. EXPERIMENT may be a file, too.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeExperiments,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, e, err := catalog.Experiment(args[0])
+			e, err := experiment(args[0])
 			if err != nil {
 				return &run.InputError{Err: err}
+			}
+			if when.asked {
+				return when.show(cmd.OutOrStdout(), e)
 			}
 			switch format {
 			case "text":
@@ -45,7 +51,21 @@ With -o yaml it prints the whole experiment, which can be edited and run: shaked
 		},
 	}
 	cmd.Flags().StringVarP(&format, "output", "o", "text", "`format`: text or yaml")
+	when.register(cmd.Flags())
 	return cmd
+}
+
+// experiment is one of the catalog, or one in a file.
+func experiment(name string) (bench.Experiment, error) {
+	if ext := filepath.Ext(name); ext == ".yaml" || ext == ".yml" {
+		e, err := specfile.Read(name)
+		if err != nil {
+			return e, err
+		}
+		return e, e.Validate()
+	}
+	_, e, err := catalog.Experiment(name)
+	return e, err
 }
 
 func completeExperiments(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -135,6 +155,9 @@ func phaseLine(p bench.Phase) string {
 	line := fmt.Sprintf("  %-14s %-6v %s", p.Name, p.For, load)
 	for _, f := range p.Faults {
 		line += fmt.Sprintf("; %s", f)
+	}
+	for _, e := range p.Schedule {
+		line += fmt.Sprintf("\n  %-21s  %s", "", entryLine(e))
 	}
 	return line
 }

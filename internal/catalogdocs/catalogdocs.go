@@ -18,7 +18,7 @@ const generated = "<!-- rendered by `make docs`; edit the registry, not this fil
 
 // Write renders everything below dir: catalog/*.md.
 func Write(dir string) error {
-	pages := map[string][]byte{"catalog/README.md": index(), "catalog/metrics.md": metrics()}
+	pages := map[string][]byte{"catalog/README.md": index(), "catalog/metrics.md": metrics(), "catalog/faults.md": faults()}
 	for _, p := range catalog.Patterns() {
 		pages["catalog/"+fileName(p.Name)] = pattern(p)
 	}
@@ -46,7 +46,7 @@ func index() []byte {
 		}
 		fmt.Fprintf(&b, "| [%s](%s) | %s | %s | %d |\n", p.Name, fileName(p.Name), cell(p.Title), strings.Join(names, ", "), len(p.Claims))
 	}
-	b.WriteString("\nWhat a check may ask for is in [metrics](metrics.md).\n")
+	b.WriteString("\nWhat a check may ask for is in [metrics](metrics.md), what may go wrong in [faults](faults.md).\n")
 	return b.Bytes()
 }
 

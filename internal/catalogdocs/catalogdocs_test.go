@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"shakedown/bench/measure"
+	"shakedown/chaos"
 	"shakedown/targets/catalog"
 )
 
@@ -49,6 +50,11 @@ func TestEveryPatternClaimExperimentAndMetricHasItsPlace(t *testing.T) {
 			t.Errorf("nobody decides the claims of %s", p.Name)
 		}
 	}
+	for _, kind := range chaos.Kinds() {
+		if page := read("faults.md"); !strings.Contains(page, "\n## "+kind+"\n") || !strings.Contains(page, "(#"+kind+")") {
+			t.Errorf("fault %s is not listed", kind)
+		}
+	}
 	for _, m := range measure.Metrics() {
 		if !strings.Contains(read("metrics.md"), "| `"+m.Name+"` |") {
 			t.Errorf("metric %s is not listed", m.Name)
@@ -72,7 +78,9 @@ func TestLinksLeadSomewhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range link.FindAllSubmatch(raw, -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(page), string(m[1]))); err != nil {
+			_, rendered := os.Stat(filepath.Join(filepath.Dir(page), string(m[1])))
+			_, written := os.Stat(filepath.Join("..", "..", "docs", "catalog", string(m[1])))
+			if rendered != nil && written != nil {
 				t.Errorf("%s links to %s, which is not there", filepath.Base(page), m[1])
 			}
 		}

@@ -184,7 +184,7 @@ func phases(what string, e bench.Experiment, list []bench.Phase) error {
 		if (p.Rate.OfCapacity != 0 || p.Peak.OfCapacity != 0) && e.Capacity == nil {
 			errs = append(errs, fmt.Errorf("phase %s has a rate relative to a capacity that nothing measures", p.Name))
 		}
-		for _, f := range p.Faults {
+		for _, f := range p.AllFaults() {
 			errs = append(errs, wrap("phase "+p.Name, f.Validate()))
 		}
 	}
