@@ -1,7 +1,9 @@
 package run
 
 import (
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +37,35 @@ func TestReplicasLagBehindAFaultOnTheirLink(t *testing.T) {
 		if highest(data, "shakedown_redis_connected_clients", "engine", name) <= 0 {
 			t.Errorf("there are no series of %s", name)
 		}
+	}
+}
+
+// TestFaultsPullTheLeversOfServers runs a trial with faults that ask the servers of the trial, one of which knows the services by name.
+func TestFaultsPullTheLeversOfServers(t *testing.T) {
+	o := tiny(t, 100, 1500*time.Millisecond)
+	o.Experiment.Engines[0].Replicas = 1
+	o.Experiment.Phases[1].Faults = chaos.Faults{
+		&chaos.KeyEviction{Engine: "redis", Match: "*"},
+		&chaos.BackendTerminated{Engine: "postgres", Application: "service"},
+		&chaos.Failover{Engine: "postgres"},
+	}
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	wantNothingLeft(t)
+	faults := mustLoad(t, open(t, o.Out), 0).Trial.Phases[1].Faults
+	if len(faults) != len(o.Experiment.Phases[1].Faults) {
+		t.Fatalf("the faults were %+v", faults)
+	}
+	for _, f := range faults {
+		if !f.Landed.Seen || !f.Effect.Seen {
+			t.Errorf("%s: landed: %s; met: %s", f.Fault, f.Landed, f.Effect)
+		}
+	}
+	o.Out, o.Experiment.Phases[1].Faults = o.Out+"-2", chaos.Faults{&chaos.Failover{Engine: "redis"}}
+	var wrong *InputError
+	if err := Run(t.Context(), o); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "give it replicas") {
+		t.Errorf("a failover of an engine without replicas: %v", err)
 	}
 }
 
