@@ -248,7 +248,7 @@ func (c *conn) dial() {
 		return
 	}
 	c.until = clock.Now() + dialTime
-	if c.targets = c.link.targets; c.targets != nil {
+	if c.targets = own(c.link.targets); c.targets != nil {
 		c.connect()
 		return
 	}

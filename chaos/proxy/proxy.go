@@ -64,9 +64,9 @@ func New(options ...Option) (*Proxy, error) {
 	return p, nil
 }
 
-// loops is how many there are. What a link leads to and comes from want the processor too, so on a small machine there is
-// one: two that share two cores with both ends of a link are slower than one.
-func loops() int { return min(4, max(1, runtime.NumCPU()/4)) }
+// loops is how many there are. Where both ends of a link want the processors too, as many threads as there are get a proxy
+// its share of them; more than a few would only make batches smaller.
+func loops() int { return min(4, runtime.NumCPU()) }
 
 var procs sync.Mutex // guards GOMAXPROCS
 

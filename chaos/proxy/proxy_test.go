@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -132,13 +133,14 @@ func TestClearingADelayReleasesWhatWaitedForIt(t *testing.T) {
 }
 
 // queued is the number of chunks and ends under way on all connections of the link.
-func queued(l *Link) (n int) {
+func queued(l *Link) int {
+	var n atomic.Int64 // several loops add
 	l.each(func(c *conn) {
 		for i := range c.flows {
-			n += c.flows[i].ring.n
+			n.Add(int64(c.flows[i].ring.n))
 		}
 	})
-	return n
+	return int(n.Load())
 }
 
 func TestAHoldKeepsBytesAndDeliversThemWhenCleared(t *testing.T) {

@@ -148,6 +148,21 @@ func sockaddr(ip net.IPAddr, port int) unix.Sockaddr {
 	return &unix.SockaddrInet6{Port: port, Addr: [16]byte(ip.IP.To16()), ZoneId: zone(ip.Zone)}
 }
 
+// own are addresses that other loops do not use: connecting writes to them (package unix).
+func own(all []unix.Sockaddr) (mine []unix.Sockaddr) {
+	for _, a := range all {
+		switch a := a.(type) {
+		case *unix.SockaddrInet4:
+			mine = append(mine, &unix.SockaddrInet4{Port: a.Port, Addr: a.Addr})
+		case *unix.SockaddrInet6:
+			mine = append(mine, &unix.SockaddrInet6{Port: a.Port, Addr: a.Addr, ZoneId: a.ZoneId})
+		case *unix.SockaddrUnix:
+			mine = append(mine, &unix.SockaddrUnix{Name: a.Name})
+		}
+	}
+	return mine
+}
+
 // zone is the index of an interface that an IPv6 address names.
 func zone(name string) uint32 {
 	if i, err := net.InterfaceByName(name); name != "" && err == nil {
