@@ -78,7 +78,7 @@ func (f *Bandwidth) Inject(ctx context.Context, s Surface) (Injection, error) {
 		rivals = 20
 	}
 	return injectLinks(ctx, s, linkFault{
-		fault: f, link: f.Link,
+		fault: f, link: f.Link, timed: true,
 		effect: Effect{
 			Direction: f.Direction, BytesPerSecond: f.BytesPerSecond, Scope: f.Scope, Group: f.group(), Share: f.Share, Seed: f.Seed,
 		},

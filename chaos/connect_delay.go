@@ -46,7 +46,7 @@ func (f *ConnectDelay) Available(s Surface) error { return availableOn(s, f, f.L
 func (f *ConnectDelay) Inject(ctx context.Context, s Surface) (Injection, error) {
 	asked := float64(f.Delay)
 	return injectLinks(ctx, s, linkFault{
-		fault: f, link: f.Link,
+		fault: f, link: f.Link, timed: true,
 		effect: Effect{ConnectDelay: f.Delay, Share: f.Share, Seed: f.Seed},
 		tries:  rarely(f.Share),
 		giveUp: func(_ Probe, patience time.Duration) time.Duration { return patience + 2*f.Delay.D() },

@@ -130,7 +130,7 @@ func (f *Latency) Inject(ctx context.Context, s Surface) (Injection, error) {
 	ways := float64(f.Direction.ways())
 	floor, probes := law.provable(ways)
 	return injectLinks(ctx, s, linkFault{
-		fault: f, link: f.Link,
+		fault: f, link: f.Link, timed: true,
 		effect: Effect{
 			Direction: f.Direction, Delay: f.Delay, Jitter: f.Jitter, Law: f.Law, Shape: f.Shape, Trace: law.trace,
 			Share: f.Share, Seed: f.Seed,

@@ -27,6 +27,8 @@ type linkFault struct {
 	fault  Fault
 	link   string
 	effect Effect
+	// timed: the effect is told by a time or a rate, and so from the best of several probes before it.
+	timed bool
 	// tries is how many probes it may take until one shows the effect; 0 means that each does.
 	tries int
 	// mean: the effect shows in the mean round trip of so many probes; 0 means that it shows in the least of a few.
@@ -80,7 +82,6 @@ func injectLinks(ctx context.Context, s Surface, f linkFault) (Injection, error)
 }
 
 func (in *linkInjection) inject(ctx context.Context) (err error) {
-	// The baseline is what the effect is told from, so it is never left to a single probe.
 	if in.before, err = in.each(func(i int) (Probe, error) { return in.baseline(ctx, in.links[i]) }); err != nil {
 		return fmt.Errorf("probing before: %w", err)
 	}
@@ -110,7 +111,13 @@ func (in *linkInjection) inject(ctx context.Context) (err error) {
 
 // baseline is the probe of a link that the effect is told from. A link that does not answer beside another fault will not.
 func (in *linkInjection) baseline(ctx context.Context, l Link) (Probe, error) {
-	p, err := leastProbe(ctx, l, 3, brisk)
+	probe := func(giveUp time.Duration) (Probe, error) {
+		if !in.timed { // proving takes as long as probes do, and the schedule waits for it
+			return l.Probe(ctx, giveUp)
+		}
+		return leastProbe(ctx, l, 3, giveUp)
+	}
+	p, err := probe(brisk)
 	if err != nil || answered(p) {
 		return p, err
 	}
@@ -119,7 +126,7 @@ func (in *linkInjection) baseline(ctx context.Context, l Link) (Probe, error) {
 			return p, err
 		}
 	}
-	return leastProbe(ctx, l, 3, patient)
+	return probe(patient)
 }
 
 // attempts is how often to look for an effect: what a busy machine hides once shows later, but on a link that did

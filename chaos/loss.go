@@ -43,7 +43,7 @@ func (f *Loss) Available(s Surface) error { return availableOn(s, f, f.Link, str
 // Inject proves itself by a probe that took a retransmission time-out longer.
 func (f *Loss) Inject(ctx context.Context, s Surface) (Injection, error) {
 	return injectLinks(ctx, s, linkFault{
-		fault: f, link: f.Link,
+		fault: f, link: f.Link, timed: true,
 		effect: Effect{Direction: f.Direction, Loss: f.Rate, Share: f.Share, Seed: f.Seed},
 		tries:  rarely(among(40, f.Rate) * whole(f.Share)), // of the 45 segments of a probe's payload
 		giveUp: func(_ Probe, patience time.Duration) time.Duration { return patience },

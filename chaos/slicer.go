@@ -62,7 +62,7 @@ func (f *Slicer) Available(s Surface) error { return availableOn(s, f, f.Link, s
 func (f *Slicer) Inject(ctx context.Context, s Surface) (Injection, error) {
 	most := float64(f.Bytes+f.Spread) / f.Delay.Seconds()
 	return injectLinks(ctx, s, linkFault{
-		fault: f, link: f.Link,
+		fault: f, link: f.Link, timed: true,
 		effect: Effect{
 			Direction: f.Direction, SliceBytes: f.Bytes, SliceSpread: f.Spread, SliceDelay: f.Delay, Share: f.Share, Seed: f.Seed,
 		},

@@ -48,7 +48,7 @@ func (f *SlowClose) Available(s Surface) error { return availableOn(s, f, f.Link
 func (f *SlowClose) Inject(ctx context.Context, s Surface) (Injection, error) {
 	asked := float64(f.Direction.ways()) * float64(f.Delay)
 	return injectLinks(ctx, s, linkFault{
-		fault: f, link: f.Link,
+		fault: f, link: f.Link, timed: true,
 		effect: Effect{Direction: f.Direction, SlowClose: f.Delay, Share: f.Share, Seed: f.Seed},
 		tries:  rarely(f.Share),
 		giveUp: func(_ Probe, patience time.Duration) time.Duration { return patience + 4*f.Delay.D() },
