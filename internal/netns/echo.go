@@ -162,15 +162,15 @@ func (h *Host) Ping(ctx context.Context, to chaos.Host, datagrams int, giveUp ti
 	if err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, giveUp)
-	defer cancel()
 	id, arrivals := h.network.pings.begin(datagrams)
 	defer h.network.pings.end(id)
-	c, err := h.dial(ctx, "udp4", peer)
+	c, err := h.dial(ctx, "udp4", peer) // which waits for nobody, but on a busy machine for its turn
 	if err != nil {
 		return 0, fmt.Errorf("pinging %s from %s: %w", peer.name, h.name, err)
 	}
 	defer func() { _ = c.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, giveUp)
+	defer cancel()
 	for range datagrams {
 		// An ICMP message that an earlier datagram caused comes as the error of a later one, which is then sent again.
 		for range 2 {
