@@ -145,6 +145,9 @@ func (c *conn) alarmed() { c.look() }
 
 // next is when to look again even if nothing happens.
 func (c *conn) next() time.Duration {
+	if c.state == lingering { // nothing cuts it any more
+		return c.until
+	}
 	at := never
 	for i := range c.plan.cuts {
 		at = min(at, c.cutAt(&c.plan.cuts[i]))
@@ -152,7 +155,7 @@ func (c *conn) next() time.Duration {
 	switch c.state {
 	case waiting:
 		at = min(at, c.born+c.plan.connectDelay)
-	case resolving, lingering:
+	case resolving:
 		at = min(at, c.until)
 	case dialing:
 		at = min(at, c.until)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"shakedown/chaos"
+	"shakedown/internal/clock"
 	"shakedown/internal/units"
 )
 
@@ -94,6 +95,11 @@ func TestAClosedConnectionEndsWithAFIN(t *testing.T) {
 		if n := counters(t, l); n.Closes != 2 || n.Resets != 0 {
 			t.Errorf("counters %+v", n)
 		}
+		l.each(func(c *conn) {
+			if c.next() <= clock.Now() {
+				t.Error("a connection that lingers keeps its loop busy")
+			}
+		})
 		unshape(t, l, "c")
 		exchange(t, dialLink(t, l), "after")
 	})
