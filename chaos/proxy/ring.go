@@ -7,8 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// The sizes of blocks; the largest is bufferBytes.
 const (
-	smallBlock = 4 << 10
+	smallBlock  = 4 << 10
+	mediumBlock = 64 << 10
+)
+
+const (
 	// spareBytes bounds the blocks that a loop keeps for later; the collector gets the others.
 	spareBytes = 16 << 20
 	// recordBytes is about what a chunk costs beside its bytes; it counts, so that small chunks are bounded too.
@@ -32,23 +37,29 @@ type block struct {
 
 // blocks are those that a loop has for its rings: its rings use them again.
 type blocks struct {
-	budget       *budget
-	small, large *block
-	spare        int // bytes in both
+	budget *budget
+	free   [3]*block // by size
+	spare  int       // bytes in all
 }
 
-func (p *blocks) get(size int) *block {
-	list := &p.large
-	if size <= smallBlock {
-		list, size = &p.small, smallBlock
-	} else {
-		size = bufferBytes
+// class is the size of the block for so many bytes, and which that is.
+func class(n int) (size, i int) {
+	switch {
+	case n <= smallBlock:
+		return smallBlock, 0
+	case n <= mediumBlock:
+		return mediumBlock, 1
 	}
-	b := *list
+	return bufferBytes, 2
+}
+
+func (p *blocks) get(n int) *block {
+	size, i := class(n)
+	b := p.free[i]
 	if b == nil {
 		return &block{data: make([]byte, size)}
 	}
-	*list, b.next = b.next, nil
+	p.free[i], b.next = b.next, nil
 	p.spare -= size
 	return b
 }
@@ -57,12 +68,9 @@ func (p *blocks) put(b *block) {
 	if p.spare+len(b.data) > spareBytes {
 		return
 	}
-	list := &p.large
-	if len(b.data) <= smallBlock {
-		list = &p.small
-	}
-	b.off, b.end, b.next = 0, 0, *list
-	*list = b
+	_, i := class(len(b.data))
+	b.off, b.end, b.next = 0, 0, p.free[i]
+	p.free[i] = b
 	p.spare += len(b.data)
 }
 
