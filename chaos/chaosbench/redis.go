@@ -8,10 +8,12 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+
+	"shakedown/internal/benchmark"
 )
 
-// benchmark runs redis-benchmark's GET against an address.
-func benchmark(ctx context.Context, addr string, conns, n int) (rps, p50 float64, err error) {
+// ask runs redis-benchmark's GET against an address.
+func ask(ctx context.Context, addr string, conns, n int) (rps, p50 float64, err error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return 0, 0, err
@@ -38,40 +40,38 @@ func parseCSV(out []byte) (rps, p50 float64, err error) {
 }
 
 // rate is redis-benchmark -c 50 -t get through every route.
-func rate(ctx context.Context, g *rig) (section, error) {
+func rate(ctx context.Context, g *rig) (benchmark.Section, error) {
 	rps, cpu := make([][]float64, len(g.routes)), make([][]float64, len(g.routes))
 	n := g.times(100_000)
 	for range g.rounds() {
 		for i, r := range g.routes {
 			got, cost, err := rateOf(ctx, r, n)
 			if err != nil {
-				return section{}, fmt.Errorf("%s: %w", r.name, err)
+				return benchmark.Section{}, fmt.Errorf("%s: %w", r.name, err)
 			}
-			say(g.progress, r.name, fmt.Sprintf("%.0f/s", got))
+			g.Say("%s %.0f/s", r.name, got)
 			rps[i], cpu[i] = append(rps[i], got), append(cpu[i], cost)
 		}
 	}
-	s := section{
+	s := benchmark.Section{
 		Title: "Rate, and what a message costs",
 		Text: fmt.Sprintf("`redis-benchmark -c 50 -t get -n %d`. The cost is the proxy's own processor time for each request and its answer, "+
 			"as the kernel accounts it to the process.", n),
 	}
-	t := table{Head: []string{"route", "requests/s", "of HAProxy's", "of toxiproxy's", "processor time a request, µs"}}
+	t := benchmark.Table{Head: []string{"route", "requests/s", "of HAProxy's", "of toxiproxy's", "processor time a request, µs"}}
 	for i, r := range g.routes {
 		cost := "–"
 		if r.pid > 0 {
-			cost = middleOf(cpu[i]).in("%.1f")
+			cost = benchmark.MiddleOf(cpu[i]).In("%.1f")
 		}
 		t.Rows = append(t.Rows, []string{
-			r.name, middleOf(rps[i]).in("%.0f"), middleOf(ratios(rps[i], rps[haproxy])).in("%.2f"), middleOf(ratios(rps[i], rps[toxi])).in("%.2f"), cost,
+			r.name, benchmark.MiddleOf(rps[i]).In("%.0f"), benchmark.Ratio(rps[i], rps[haproxy]).In("%.2f"), benchmark.Ratio(rps[i], rps[toxi]).In("%.2f"), cost,
 		})
 	}
-	s.Tables = []table{t}
-	h, x := middleOf(ratios(rps[ours], rps[haproxy])), middleOf(ratios(rps[ours], rps[toxi]))
-	s.Bounds = []bound{
-		{"no fault, 50 connections: at least HAProxy's rate", h.in("%.2f") + " of it", h.median >= 1},
-		{"no fault, 50 connections: at least 1.3 times toxiproxy's rate", x.in("%.2f") + " of it", x.median >= 1.3},
-	}
+	s.Tables = []benchmark.Table{t}
+	h, x := benchmark.Ratio(rps[ours], rps[haproxy]), benchmark.Ratio(rps[ours], rps[toxi])
+	s.Promise("no fault, 50 connections: at least HAProxy's rate", h.In("%.2f")+" of it", h.Median >= 1)
+	s.Promise("no fault, 50 connections: at least 1.3 times toxiproxy's rate", x.In("%.2f")+" of it", x.Median >= 1.3)
 	return s, nil
 }
 
@@ -85,7 +85,7 @@ func rateOf(ctx context.Context, r route, n int) (rps, cost float64, err error) 
 		}
 		before = d.Microseconds()
 	}
-	if rps, _, err = benchmark(ctx, r.redis, 50, n); err != nil {
+	if rps, _, err = ask(ctx, r.redis, 50, n); err != nil {
 		return 0, 0, err
 	}
 	if r.pid > 0 {
@@ -99,23 +99,23 @@ func rateOf(ctx context.Context, r route, n int) (rps, cost float64, err error) 
 }
 
 // alone is the round trip of a connection that has the machine to itself.
-func alone(ctx context.Context, g *rig) (section, error) {
+func alone(ctx context.Context, g *rig) (benchmark.Section, error) {
 	p50 := make([][]float64, len(g.routes))
 	n := g.times(10_000)
 	for range g.rounds() {
 		for i, r := range g.routes {
 			trip, err := tripOf(ctx, r.own, n)
 			if err != nil {
-				return section{}, fmt.Errorf("%s: %w", r.name, err)
+				return benchmark.Section{}, fmt.Errorf("%s: %w", r.name, err)
 			}
 			p50[i] = append(p50[i], 1e3*millis(trip))
 		}
 	}
-	s := section{
+	s := benchmark.Section{
 		Title: "One connection",
 		Text:  fmt.Sprintf("%d messages of 64 bytes, echoed one after the other: the median round trip.", n),
 	}
-	t := table{Head: []string{"route", "p50, µs", "added by the proxy, µs"}}
+	t := benchmark.Table{Head: []string{"route", "p50, µs", "added by the proxy, µs"}}
 	added := make([][]float64, len(g.routes))
 	for i, r := range g.routes {
 		for round := range p50[i] {
@@ -123,15 +123,15 @@ func alone(ctx context.Context, g *rig) (section, error) {
 		}
 		cell := "–"
 		if i != direct {
-			cell = middleOf(added[i]).in("%.1f")
+			cell = benchmark.MiddleOf(added[i]).In("%.1f")
 		}
-		t.Rows = append(t.Rows, []string{r.name, middleOf(p50[i]).in("%.1f"), cell})
+		t.Rows = append(t.Rows, []string{r.name, benchmark.MiddleOf(p50[i]).In("%.1f"), cell})
 	}
-	s.Tables = []table{t}
-	a, b := middleOf(added[ours]), middleOf(added[haproxy])
-	s.Bounds = []bound{{
+	s.Tables = []benchmark.Table{t}
+	a, b := benchmark.MiddleOf(added[ours]), benchmark.MiddleOf(added[haproxy])
+	s.Promise(
 		"one connection: adds no more than HAProxy to the median round trip",
-		fmt.Sprintf("%.1f µs beside %.1f", a.median, b.median), a.median <= b.median,
-	}}
+		fmt.Sprintf("%.1f µs beside %.1f", a.Median, b.Median), a.Median <= b.Median,
+	)
 	return s, nil
 }

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"shakedown/internal/benchmark"
 )
 
 // A route leads to the servers, through a proxy or straight.
@@ -29,8 +31,8 @@ type route struct {
 
 // A rig is what everything is measured on: Redis and the benchmark's own server, and the proxies before both.
 type rig struct {
-	progress io.Writer
-	quick    bool
+	benchmark.Options
+
 	children []*exec.Cmd
 	dir      string
 	routes   []route // direct, shakedown, HAProxy, toxiproxy
@@ -45,22 +47,23 @@ const (
 )
 
 // rounds is how often everything is measured, and times is how long or how much of it, which a quick run cuts to a fifth.
-func (g *rig) rounds() int {
-	if g.quick {
-		return 1
-	}
-	return 5
-}
+func (g *rig) rounds() int { return benchmark.Pick(g.Options, 5, 1) }
 
-func (g *rig) times(n int) int {
-	if g.quick {
-		return n / 5
-	}
-	return n
-}
+func (g *rig) times(n int) int { return benchmark.Pick(g.Options, n, n/5) }
 
 // start starts all processes.
-func (g *rig) start(ctx context.Context, bin, tools string) (err error) {
+func start(ctx context.Context, o benchmark.Options) (*rig, error) {
+	g := &rig{Options: o}
+	if err := g.start(ctx); err != nil {
+		return nil, errors.Join(err, g.Stop())
+	}
+	return g, nil
+}
+
+func (g *rig) start(ctx context.Context) (err error) {
+	if _, err := os.Stat(g.toxiproxy()); err != nil {
+		return fmt.Errorf("%w; scripts/bench-chaos builds it", err)
+	}
 	if g.dir, err = os.MkdirTemp("", "chaosbench-"); err != nil {
 		return err
 	}
@@ -82,11 +85,11 @@ func (g *rig) start(ctx context.Context, bin, tools string) (err error) {
 		start func(ctx context.Context, redis, own string) (route, error)
 	}{
 		{"shakedown", func(ctx context.Context, redis, own string) (route, error) {
-			return g.toxic(ctx, redis, own, filepath.Join(bin, "shakedown"), "chaos", "serve", "--listen")
+			return g.toxic(ctx, redis, own, filepath.Join(g.Bin, "shakedown"), "chaos", "serve", "--listen")
 		}},
 		{"HAProxy", g.haproxy},
 		{"toxiproxy", func(ctx context.Context, redis, own string) (route, error) {
-			return g.toxic(ctx, redis, own, filepath.Join(tools, "toxiproxy-"+toxiproxyVersion, "server"), "-host", "127.0.0.1", "-port")
+			return g.toxic(ctx, redis, own, g.toxiproxy(), "-host", "127.0.0.1", "-port")
 		}},
 	} {
 		r, err := p.start(ctx, redis, own)
@@ -102,7 +105,19 @@ func (g *rig) start(ctx context.Context, bin, tools string) (err error) {
 // toxiproxyVersion is the one that scripts/bench-chaos builds.
 const toxiproxyVersion = "v2.12.0"
 
-func (g *rig) stop() error {
+func (g *rig) toxiproxy() string {
+	return filepath.Join(g.Tools, "toxiproxy-"+toxiproxyVersion, "server")
+}
+
+// Facts are what shakedown is compared with, and the client.
+func (*rig) Facts() []benchmark.Fact {
+	version, _, _ := strings.Cut(benchmark.FirstLine("HAProxy is not installed", "haproxy", "-v"), " - ")
+	client := benchmark.FirstLine("redis-benchmark is not installed", "redis-benchmark", "--version")
+	return []benchmark.Fact{{Name: "beside it", Text: strings.Join([]string{version, "toxiproxy " + toxiproxyVersion, client}, "; ")}}
+}
+
+// Stop ends all processes.
+func (g *rig) Stop() error {
 	for _, c := range g.children {
 		_ = c.Process.Kill()
 		_ = c.Wait() // how it ends says nothing
@@ -140,14 +155,13 @@ func (g *rig) spawn(ctx context.Context, line bool, name string, args ...string)
 }
 
 func (g *rig) redis(ctx context.Context) (addr string, err error) {
-	addr, port, err := freeAddr()
-	if err != nil {
+	if addr, err = benchmark.FreeAddr(); err != nil {
 		return "", err
 	}
-	if _, _, err := g.spawn(ctx, false, "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"); err != nil {
+	if _, _, err := g.spawn(ctx, false, "redis-server", "--port", portOf(addr), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"); err != nil {
 		return "", fmt.Errorf("redis-server: %w; run scripts/setup bench", err)
 	}
-	return addr, reachable(ctx, addr)
+	return addr, benchmark.Reachable(ctx, addr)
 }
 
 // haproxyConfig is TCP mode with what Debian's package comes with, and splicing, which pays for large streams.
@@ -168,10 +182,10 @@ listen own
 `
 
 func (g *rig) haproxy(ctx context.Context, redis, own string) (r route, err error) {
-	if r.redis, _, err = freeAddr(); err != nil {
+	if r.redis, err = benchmark.FreeAddr(); err != nil {
 		return r, err
 	}
-	if r.own, _, err = freeAddr(); err != nil {
+	if r.own, err = benchmark.FreeAddr(); err != nil {
 		return r, err
 	}
 	config := filepath.Join(g.dir, "haproxy.cfg")
@@ -181,24 +195,24 @@ func (g *rig) haproxy(ctx context.Context, redis, own string) (r route, err erro
 	if _, r.pid, err = g.spawn(ctx, false, "haproxy", "-db", "-f", config); err != nil {
 		return r, fmt.Errorf("%w; run scripts/setup bench", err)
 	}
-	return r, reachable(ctx, r.own)
+	return r, benchmark.Reachable(ctx, r.own)
 }
 
 // toxic starts a proxy that has Toxiproxy's API. Its last argument is where that is: a port when a host came before.
 func (g *rig) toxic(ctx context.Context, redis, own, program string, args ...string) (r route, err error) {
-	addr, port, err := freeAddr()
+	addr, err := benchmark.FreeAddr()
 	if err != nil {
 		return r, err
 	}
 	if args[len(args)-1] == "-port" {
-		args = append(args, port)
+		args = append(args, portOf(addr))
 	} else {
 		args = append(args, addr)
 	}
 	if _, r.pid, err = g.spawn(ctx, false, program, args...); err != nil {
 		return r, err
 	}
-	if err := reachable(ctx, addr); err != nil {
+	if err := benchmark.Reachable(ctx, addr); err != nil {
 		return r, err
 	}
 	r.toxics = "http://" + addr
@@ -213,6 +227,11 @@ func (g *rig) toxic(ctx context.Context, redis, own, program string, args ...str
 		*to = made.Listen
 	}
 	return r, nil
+}
+
+func portOf(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return port
 }
 
 // delay puts a latency in force on the way back, on the link to the benchmark's own server; undo takes it away.
@@ -250,34 +269,6 @@ func call(ctx context.Context, method, url string, body, into any) error {
 		return nil
 	}
 	return json.Unmarshal(got, into)
-}
-
-// freeAddr is an address of loopback that nobody listens on.
-func freeAddr() (addr, port string, err error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", err
-	}
-	addr = ln.Addr().String()
-	_, port, _ = net.SplitHostPort(addr)
-	return addr, port, ln.Close()
-}
-
-// reachable waits until somebody listens.
-func reachable(ctx context.Context, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	for {
-		c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
-		if err == nil {
-			return c.Close()
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("nobody listens on %s", addr), err)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
 }
 
 // cpuOf is the processor time that a process has used (proc_pid_stat(5)), to 10 ms.

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"shakedown/internal/benchmark"
 )
 
 const messageBytes = 64
@@ -110,36 +112,36 @@ func streamRate(ctx context.Context, addr, server string, d time.Duration) (floa
 }
 
 // bulk is one stream as fast as it goes.
-func bulk(ctx context.Context, g *rig) (section, error) {
+func bulk(ctx context.Context, g *rig) (benchmark.Section, error) {
 	rates := make([][]float64, len(g.routes))
 	d := time.Duration(g.times(2000)) * time.Millisecond
 	for range g.rounds() {
 		for i, r := range g.routes {
 			got, err := streamRate(ctx, r.own, g.routes[direct].own, d)
 			if err != nil {
-				return section{}, fmt.Errorf("%s: %w", r.name, err)
+				return benchmark.Section{}, fmt.Errorf("%s: %w", r.name, err)
 			}
-			say(g.progress, r.name, fmt.Sprintf("%.2f GB/s", got/1e9))
+			g.Say("%s %.2f GB/s", r.name, got/1e9)
 			rates[i] = append(rates[i], got/1e9)
 		}
 	}
-	s := section{
+	s := benchmark.Section{
 		Title: "One bulk stream",
 		Text: fmt.Sprintf("Writes of 64 KiB for %s, read 64 KiB at a time and thrown away. Without a proxy two threads are at it, and each has a core; "+
 			"with one there are three.", d),
 	}
-	t := table{Head: []string{"route", "GB/s", "of no proxy's"}}
+	t := benchmark.Table{Head: []string{"route", "GB/s", "of no proxy's"}}
 	for i, r := range g.routes {
-		t.Rows = append(t.Rows, []string{r.name, middleOf(rates[i]).in("%.2f"), middleOf(ratios(rates[i], rates[direct])).in("%.2f")})
+		t.Rows = append(t.Rows, []string{r.name, benchmark.MiddleOf(rates[i]).In("%.2f"), benchmark.Ratio(rates[i], rates[direct]).In("%.2f")})
 	}
-	s.Tables = []table{t}
-	m := middleOf(ratios(rates[ours], rates[direct]))
-	s.Bounds = []bound{{"no fault, one bulk stream: at least 80 % of no proxy's rate", m.in("%.2f") + " of it", m.median >= 0.8}}
+	s.Tables = []benchmark.Table{t}
+	m := benchmark.Ratio(rates[ours], rates[direct])
+	s.Promise("no fault, one bulk stream: at least 80 % of no proxy's rate", m.In("%.2f")+" of it", m.Median >= 0.8)
 	return s, nil
 }
 
 // exact is how close a delay of 20 ms comes to what was asked.
-func exact(ctx context.Context, g *rig) (section, error) {
+func exact(ctx context.Context, g *rig) (benchmark.Section, error) {
 	const asked = 20 * time.Millisecond
 	const conns = 5
 	off := map[int]map[float64][]float64{ours: {}, toxi: {}} // in ms, by route and quantile
@@ -148,32 +150,30 @@ func exact(ctx context.Context, g *rig) (section, error) {
 		for _, i := range []int{ours, toxi} {
 			late, err := g.lateness(ctx, g.routes[i], asked, conns, n)
 			if err != nil {
-				return section{}, fmt.Errorf("%s: %w", g.routes[i].name, err)
+				return benchmark.Section{}, fmt.Errorf("%s: %w", g.routes[i].name, err)
 			}
 			for _, q := range []float64{0, 0.5, 0.99, 1} {
 				off[i][q] = append(off[i][q], millis(quantile(late, q)))
 			}
 		}
 	}
-	s := section{
+	s := benchmark.Section{
 		Title: "Exactness of a delay of 20 ms",
 		Text: fmt.Sprintf("%d connections exchange %d messages each, one after the other, under a latency of 20 ms one way. A round trip, less 20 ms and "+
 			"less the median round trip without the latency in the same round, of messages that are 20 ms apart too, is what the delay is off by. HAProxy delays nothing.", conns, n),
 	}
-	t := table{Head: []string{"route", "least, ms off", "p50, ms off", "p99, ms off", "most, ms off"}}
+	t := benchmark.Table{Head: []string{"route", "least, ms off", "p50, ms off", "p99, ms off", "most, ms off"}}
 	for _, i := range []int{ours, toxi} {
 		row := []string{g.routes[i].name}
 		for _, q := range []float64{0, 0.5, 0.99, 1} {
-			row = append(row, middleOf(off[i][q]).in("%.3f"))
+			row = append(row, benchmark.MiddleOf(off[i][q]).In("%.3f"))
 		}
 		t.Rows = append(t.Rows, row)
 	}
-	s.Tables = []table{t}
-	p50, p99 := middleOf(off[ours][0.5]), middleOf(off[ours][0.99])
-	s.Bounds = []bound{
-		{"20 ms asked: the median within 0.2 ms", p50.in("%.3f") + " ms off", p50.median <= 0.2 && p50.median >= -0.2},
-		{"20 ms asked: p99 within 1 ms", p99.in("%.3f") + " ms off", p99.median <= 1},
-	}
+	s.Tables = []benchmark.Table{t}
+	p50, p99 := benchmark.MiddleOf(off[ours][0.5]), benchmark.MiddleOf(off[ours][0.99])
+	s.Promise("20 ms asked: the median within 0.2 ms", p50.In("%.3f")+" ms off", p50.Median <= 0.2 && p50.Median >= -0.2)
+	s.Promise("20 ms asked: p99 within 1 ms", p99.In("%.3f")+" ms off", p99.Median <= 1)
 	return s, nil
 }
 
@@ -198,7 +198,7 @@ func (g *rig) lateness(ctx context.Context, r route, asked time.Duration, conns,
 }
 
 // delayed is what a delay of 50 ms takes from the throughput.
-func delayed(ctx context.Context, g *rig) (section, error) {
+func delayed(ctx context.Context, g *rig) (benchmark.Section, error) {
 	const delay, wanted = 50 * time.Millisecond, 50_000
 	small, large := map[int][2][]float64{}, map[int][2][]float64{}
 	d := time.Duration(g.times(2000)) * time.Millisecond
@@ -210,46 +210,44 @@ func delayed(ctx context.Context, g *rig) (section, error) {
 				if under == 1 {
 					var err error
 					if undo, err = r.delay(ctx, g.routes[direct].own, delay); err != nil {
-						return section{}, err
+						return benchmark.Section{}, err
 					}
 				}
 				m, err := messageRate(ctx, r.own, wanted, d)
 				if err != nil {
-					return section{}, fmt.Errorf("%s, messages: %w", r.name, err)
+					return benchmark.Section{}, fmt.Errorf("%s, messages: %w", r.name, err)
 				}
 				b, err := returnRate(ctx, r.own, d)
 				if err != nil {
-					return section{}, fmt.Errorf("%s, bulk: %w", r.name, err)
+					return benchmark.Section{}, fmt.Errorf("%s, bulk: %w", r.name, err)
 				}
 				if err := undo(); err != nil {
-					return section{}, err
+					return benchmark.Section{}, err
 				}
-				say(g.progress, r.name, fmt.Sprintf("%.0f/s, %.2f GB/s", m, b/1e9))
+				g.Say("%s %.0f/s, %.2f GB/s", r.name, m, b/1e9)
 				ms, bs := small[i], large[i]
 				ms[under], bs[under] = append(ms[under], m), append(bs[under], b/1e9)
 				small[i], large[i] = ms, bs
 			}
 		}
 	}
-	s := section{
+	s := benchmark.Section{
 		Title: "Throughput under a delay of 50 ms",
 		Text: fmt.Sprintf("Messages of 64 bytes are sent at %d/s on 10 connections whatever comes back, and echoed; bytes are echoed too, as fast as they come, "+
 			"on one connection. The latency acts on the way back. Counted is what came back in a second, from the first that did.", wanted),
 	}
-	t := table{Head: []string{"route", "messages/s", "under 50 ms", "ratio", "bulk, GB/s", "under 50 ms", "ratio"}}
+	t := benchmark.Table{Head: []string{"route", "messages/s", "under 50 ms", "ratio", "bulk, GB/s", "under 50 ms", "ratio"}}
 	for _, i := range []int{ours, toxi} {
 		m, b := small[i], large[i]
 		t.Rows = append(t.Rows, []string{
-			g.routes[i].name, middleOf(m[0]).in("%.0f"), middleOf(m[1]).in("%.0f"), middleOf(ratios(m[1], m[0])).in("%.2f"),
-			middleOf(b[0]).in("%.2f"), middleOf(b[1]).in("%.2f"), middleOf(ratios(b[1], b[0])).in("%.2f"),
+			g.routes[i].name, benchmark.MiddleOf(m[0]).In("%.0f"), benchmark.MiddleOf(m[1]).In("%.0f"), benchmark.Ratio(m[1], m[0]).In("%.2f"),
+			benchmark.MiddleOf(b[0]).In("%.2f"), benchmark.MiddleOf(b[1]).In("%.2f"), benchmark.Ratio(b[1], b[0]).In("%.2f"),
 		})
 	}
-	s.Tables = []table{t}
-	m, b := middleOf(ratios(small[ours][1], small[ours][0])), middleOf(ratios(large[ours][1], large[ours][0]))
-	s.Bounds = []bound{
-		{"50 ms on 50 000 small messages/s: at least 90 % of the throughput without", m.in("%.2f") + " of it", m.median >= 0.9},
-		{"50 ms on a bulk stream: at least 90 % of the throughput without", b.in("%.2f") + " of it", b.median >= 0.9},
-	}
+	s.Tables = []benchmark.Table{t}
+	m, b := benchmark.Ratio(small[ours][1], small[ours][0]), benchmark.Ratio(large[ours][1], large[ours][0])
+	s.Promise("50 ms on 50 000 small messages/s: at least 90 % of the throughput without", m.In("%.2f")+" of it", m.Median >= 0.9)
+	s.Promise("50 ms on a bulk stream: at least 90 % of the throughput without", b.In("%.2f")+" of it", b.Median >= 0.9)
 	return s, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"shakedown/bench/load/loadbench/peer"
+	"shakedown/internal/benchmark"
 )
 
 // fewAllocations is what counts as none: the ticks that sample and flush allocate some hundred times a second, however many requests
@@ -23,16 +24,16 @@ type allocation struct {
 }
 
 // allocations asks Go's own benchmarks.
-func allocations(ctx context.Context, g *rig) (section, error) {
-	args := []string{"test", "-run", "^$", "-bench", "^BenchmarkWire$", "-benchtime", pick(g, "3x", "1x"), "./bench/load"}
-	g.say("  go test -bench BenchmarkWire")
+func allocations(ctx context.Context, g *rig) (benchmark.Section, error) {
+	args := []string{"test", "-run", "^$", "-bench", "^BenchmarkWire$", "-benchtime", benchmark.Pick(g.Options, "3x", "1x"), "./bench/load"}
+	g.Say("go test -bench BenchmarkWire")
 	out, err := peer.Command(ctx, peer.Anywhere, nil, "go", args...).Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		err = fmt.Errorf("%w: %s%s", err, out, exit.Stderr)
 	}
 	if err != nil {
-		return section{}, fmt.Errorf("go test: %w", err)
+		return benchmark.Section{}, fmt.Errorf("go test: %w", err)
 	}
 	return allocSection(parseAllocations(string(out)))
 }
@@ -63,17 +64,17 @@ const allocText = "`go test -bench BenchmarkWire ./bench/load`" + `: a closed lo
 A load of one second is taken from one of two, so that what a load allocates before its first request does not count; what is
 left are the ticks that sample and flush. The CPU time is that of generator and server together.`
 
-func allocSection(found []allocation) (section, error) {
-	s := section{Title: "Allocations", Text: allocText}
+func allocSection(found []allocation) (benchmark.Section, error) {
+	s := benchmark.Section{Title: "Allocations", Text: allocText}
 	if len(found) == 0 {
 		return s, errors.New("the benchmark said nothing of allocations")
 	}
-	t := table{Head: []string{"back end", "allocations/request", "CPU ns/request"}}
+	t := benchmark.Table{Head: []string{"back end", "allocations/request", "CPU ns/request"}}
 	for _, a := range found {
 		n := fmt.Sprintf("%.5f", a.perRequest)
 		t.Rows = append(t.Rows, []string{a.name, n, a.nsOfRequest})
-		s.Bounds = append(s.Bounds, bound{"allocations per request, " + a.name + ": none", n, a.perRequest < fewAllocations})
+		s.Promise("allocations per request, "+a.name+": none", n, a.perRequest < fewAllocations)
 	}
-	s.Tables = []table{t}
+	s.Tables = []benchmark.Table{t}
 	return s, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"shakedown/bench/load/loadbench/peer"
+	"shakedown/internal/benchmark"
 )
 
 // The load of the experiment, and how soon after its end shakedown must be gone.
@@ -17,14 +18,14 @@ const (
 )
 
 // blackhole is a load on a server that accepts and never answers.
-func blackhole(ctx context.Context, g *rig) (s section, err error) {
+func blackhole(ctx context.Context, g *rig) (s benchmark.Section, err error) {
 	server, url, err := serve(ctx, "silent")
 	if err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, server.stop()) }()
-	length := pick(g, 10*time.Second, 3*time.Second)
-	g.say("  %d/s for %v", holeRate, length)
+	length := benchmark.Pick(g.Options, 10*time.Second, 3*time.Second)
+	g.Say("%d/s for %v", holeRate, length)
 	r, err := g.send(ctx, own, peer.Load{URL: url, Length: length, Rate: holeRate, Timeout: holeTimeout}, peer.Anywhere)
 	if err != nil {
 		return s, err
@@ -37,11 +38,11 @@ const holeText = `The server accepts every connection, reads, and never answers:
 have %d), the arrivals beyond that are unsent. The time until the exit is counted from when the last arrival was due, the
 program's start included.`
 
-func holeSection(r peer.Result, length time.Duration, descriptors uint64) section {
+func holeSection(r peer.Result, length time.Duration, descriptors uint64) benchmark.Section {
 	l := r.Own.Ledger
 	after := r.Wall - length
-	s := section{Title: "A black hole", Text: fmt.Sprintf(holeText, holeRate, length, holeTimeout, holeRate*holeTimeout.Seconds(), descriptors)}
-	s.Tables = []table{{
+	s := benchmark.Section{Title: "A black hole", Text: fmt.Sprintf(holeText, holeRate, length, holeTimeout, holeRate*holeTimeout.Seconds(), descriptors)}
+	s.Tables = []benchmark.Table{{
 		Head: []string{"scheduled", "ok", "failed", "unsure", "unsent", "most memory MB, by its own account of the load", "by the kernel's of the process", "exit after the end"},
 		Rows: [][]string{{
 			fmt.Sprint(l.Scheduled), fmt.Sprint(l.OK), fmt.Sprint(l.Failed), fmt.Sprint(l.Unsure), fmt.Sprint(l.Unsent), fmt.Sprintf("%.0f", r.Own.MaxMB),
@@ -49,14 +50,12 @@ func holeSection(r peer.Result, length time.Duration, descriptors uint64) sectio
 		}},
 	}}
 	want := int64(holeRate * length.Seconds())
-	s.Bounds = []bound{
-		{"black hole, the ledger balances and has every arrival", fmt.Sprintf("%d of %d", l.Scheduled, want), l.Balances() && l.Scheduled == want},
-		{
-			fmt.Sprintf("black hole, memory is stated, and at most %d MB", holeMB),
-			fmt.Sprintf("%.0f MB, of the whole process %.0f MB", r.Own.MaxMB, r.MaxRSSMB), stated(r),
-		},
-		{fmt.Sprintf("black hole, exit within %v of the end", holeExit), after.Round(10 * time.Millisecond).String(), after <= holeExit},
-	}
+	s.Promise("black hole, the ledger balances and has every arrival", fmt.Sprintf("%d of %d", l.Scheduled, want), l.Balances() && l.Scheduled == want)
+	s.Promise(
+		fmt.Sprintf("black hole, memory is stated, and at most %d MB", holeMB),
+		fmt.Sprintf("%.0f MB, of the whole process %.0f MB", r.Own.MaxMB, r.MaxRSSMB), stated(r),
+	)
+	s.Promise(fmt.Sprintf("black hole, exit within %v of the end", holeExit), after.Round(10*time.Millisecond).String(), after <= holeExit)
 	return s
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"shakedown/bench/load/loadbench/peer"
+	"shakedown/internal/benchmark"
 )
 
 // The loads of the experiment, and the most that a request may cost.
@@ -40,7 +41,7 @@ func (c *contender) costs() []float64 {
 }
 
 // cpu is what a request costs each generator, everything that it measures included.
-func cpu(ctx context.Context, g *rig) (s section, err error) {
+func cpu(ctx context.Context, g *rig) (s benchmark.Section, err error) {
 	server, url, err := nginx(ctx)
 	if err != nil {
 		return s, err
@@ -50,15 +51,15 @@ func cpu(ctx context.Context, g *rig) (s section, err error) {
 	if err != nil {
 		return s, err
 	}
-	length := pick(g, 5*time.Second, time.Second)
-	rounds := pick(g, 5, 2)
+	length := benchmark.Pick(g.Options, 5*time.Second, time.Second)
+	rounds := benchmark.Pick(g.Options, 5, 2)
 	for round := range rounds {
 		order := slices.Clone(contenders)
 		if round%2 == 1 {
 			slices.Reverse(order) // what grows with time falls on all alike
 		}
 		for _, c := range order {
-			g.say("  round %d of %d: %s, %s", round+1, rounds, c.p.Name, c.how)
+			g.Say("round %d of %d: %s, %s", round+1, rounds, c.p.Name, c.how)
 			r, err := g.send(ctx, c.p, peer.Load{URL: url, Length: length, Connections: cpuConnections, Rate: c.rate}, clientCore)
 			if err != nil {
 				return s, err
@@ -83,7 +84,7 @@ func (g *rig) contenders(ctx context.Context, url string) ([]*contender, error) 
 			return nil, err
 		}
 		if rate == 0 {
-			g.say("  %s does not even come to %d/s: it is left out", p.Name, ladder[0])
+			g.Say("%s does not even come to %d/s: it is left out", p.Name, ladder[0])
 			continue
 		}
 		open = append(open, &contender{p: p, rate: rate})
@@ -107,12 +108,12 @@ var ladder = []int{500, 1000, 2500, 5000, 7500, 10_000, 12_500, 15_000, 17_500, 
 // highest is the rate of the ladder below the first that the peer does not come to.
 func (g *rig) highest(ctx context.Context, p peer.Peer, url string) (rate float64, err error) {
 	for _, next := range ladder {
-		l := peer.Load{URL: url, Length: pick(g, 2*time.Second, time.Second), Connections: cpuConnections, Rate: float64(next)}
+		l := peer.Load{URL: url, Length: benchmark.Pick(g.Options, 2*time.Second, time.Second), Connections: cpuConnections, Rate: float64(next)}
 		r, err := g.send(ctx, p, l, clientCore)
 		if err != nil {
 			return 0, err
 		}
-		g.say("  %s at %d/s comes to %.0f/s", p.Name, next, r.Rate())
+		g.Say("%s at %d/s comes to %.0f/s", p.Name, next, r.Rate())
 		if r.Rate() < achieved*float64(next) || float64(r.OK) < achieved*float64(r.OK+r.Failed) {
 			break
 		}
@@ -128,10 +129,10 @@ measures is on: with shakedown the ledger, the histograms of response, service, 
 do not have, is off, and so is the warm-up. vegeta and k6 run at the highest rate of a ladder that they come to. In closed loop
 a generator is at its end by design, and shakedown itself calls such a run void.`
 
-func cpuSection(contenders []*contender, length time.Duration) section {
-	return section{
+func cpuSection(contenders []*contender, length time.Duration) benchmark.Section {
+	return benchmark.Section{
 		Title: "CPU per request", Text: fmt.Sprintf(cpuText, serverCore, clientCore, cpuConnections, length),
-		Tables: []table{cpuTable(contenders)}, Bounds: cpuBounds(contenders),
+		Tables: []benchmark.Table{cpuTable(contenders)}, Bounds: cpuBounds(contenders),
 	}
 }
 
@@ -145,8 +146,8 @@ func contending(contenders []*contender, p peer.Peer, rate float64) *contender {
 	return nil
 }
 
-func cpuTable(contenders []*contender) table {
-	t := table{Head: []string{"generator", "load", "requests/s", "CPU µs/request", "÷ wrk"}}
+func cpuTable(contenders []*contender) benchmark.Table {
+	t := benchmark.Table{Head: []string{"generator", "load", "requests/s", "CPU µs/request", "÷ wrk"}}
 	wrk := contending(contenders, peer.Wrk(), 0)
 	for _, c := range contenders {
 		var rates []float64
@@ -155,22 +156,22 @@ func cpuTable(contenders []*contender) table {
 		}
 		ratio := "–"
 		if wrk != nil {
-			ratio = middleOf(ratios(c.costs(), wrk.costs())).in("%.2f")
+			ratio = benchmark.Ratio(c.costs(), wrk.costs()).In("%.2f")
 		}
-		t.Rows = append(t.Rows, []string{c.p.Name, c.how, fmt.Sprintf("%.0f", middleOf(rates).median), middleOf(c.costs()).in("%.2f"), ratio})
+		t.Rows = append(t.Rows, []string{c.p.Name, c.how, fmt.Sprintf("%.0f", benchmark.MiddleOf(rates).Median), benchmark.MiddleOf(c.costs()).In("%.2f"), ratio})
 	}
 	return t
 }
 
-func cpuBounds(contenders []*contender) (bounds []bound) {
+func cpuBounds(contenders []*contender) (bounds []benchmark.Bound) {
 	promise := func(c, than *contender, most float64, what string, args ...any) {
 		what = "CPU per request, " + fmt.Sprintf(what, args...)
 		if c == nil || than == nil {
-			bounds = append(bounds, bound{What: what, Measured: "not measured: the peer is not installed"})
+			bounds = append(bounds, benchmark.Bound{What: what, Measured: "not measured: the peer is not installed"})
 			return
 		}
-		m := middleOf(ratios(c.costs(), than.costs()))
-		bounds = append(bounds, bound{What: what, Measured: m.in("%.2f"), Met: m.median <= most})
+		m := benchmark.Ratio(c.costs(), than.costs())
+		bounds = append(bounds, benchmark.Bound{What: what, Measured: m.In("%.2f"), Met: m.Median <= most})
 	}
 	wrk := contending(contenders, peer.Wrk(), 0)
 	promise(contending(contenders, own, 0), wrk, closedOfWrk, "closed loop, ÷ wrk's ≤ %g", closedOfWrk)

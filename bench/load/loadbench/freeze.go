@@ -9,6 +9,7 @@ import (
 
 	"shakedown/bench/load/loadbench/peer"
 	"shakedown/bench/load/loadbench/server"
+	"shakedown/internal/benchmark"
 )
 
 // freezes is the server of the experiment.
@@ -27,20 +28,20 @@ type freezeRow struct {
 }
 
 // freeze compares what generators say with what users must have waited.
-func freeze(ctx context.Context, g *rig) (s section, err error) {
+func freeze(ctx context.Context, g *rig) (s benchmark.Section, err error) {
 	p, url, err := serve(ctx, "freeze")
 	if err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 	var rows []freezeRow
-	length := pick(g, 10*time.Second, 4*time.Second)
+	length := benchmark.Pick(g.Options, 10*time.Second, 4*time.Second)
 	ask := func(p peer.Peer, how string, l peer.Load) error {
 		if !g.has(p) {
 			return nil
 		}
 		l.URL, l.Length = url, length
-		g.say("  %s, %s", p.Name, how)
+		g.Say("%s, %s", p.Name, how)
 		r, err := g.send(ctx, p, l, peer.Anywhere)
 		if err == nil {
 			rows = append(rows, freezeRow{p.Name + ", " + how, r.Times})
@@ -73,9 +74,9 @@ from when it sent one, does not see what its users would.
 With Poisson arrivals the number that meet a freeze is random; two standard deviations of that are in the last row. They take
 part in no bound.`
 
-func freezeSection(rows []freezeRow, length time.Duration) section {
-	s := section{Title: "A server that freezes", Text: fmt.Sprintf(freezeText, freezes.For, freezes.Every, freezeRate, length, freezes.For, freezes.Every)}
-	t := table{Head: []string{"ms", "p50", "p90", "p95", "p99", "p99.9"}}
+func freezeSection(rows []freezeRow, length time.Duration) benchmark.Section {
+	s := benchmark.Section{Title: "A server that freezes", Text: fmt.Sprintf(freezeText, freezes.For, freezes.Every, freezeRate, length, freezes.For, freezes.Every)}
+	t := benchmark.Table{Head: []string{"ms", "p50", "p90", "p95", "p99", "p99.9"}}
 	truth := []string{"analytic"}
 	for _, p := range freezeShares {
 		truth = append(truth, ms(inMS(freezes.Wait(p))))
@@ -94,7 +95,7 @@ func freezeSection(rows []freezeRow, length time.Duration) section {
 		noise = append(noise, ms(2*math.Sqrt(p*(1-p)/n)*inMS(freezes.Every)))
 	}
 	t.Rows = append(t.Rows, noise)
-	s.Tables = []table{t}
+	s.Tables = []benchmark.Table{t}
 	if len(rows) > 0 {
 		s.Bounds = freezeBounds(rows[0])
 	}
@@ -114,11 +115,11 @@ func besides(times []float64) []string {
 	return cells
 }
 
-func freezeBounds(r freezeRow) []bound {
-	var bounds []bound
+func freezeBounds(r freezeRow) []benchmark.Bound {
+	var bounds []benchmark.Bound
 	for i, p := range freezeShares[2:] {
 		want, got := inMS(freezes.Wait(p)), all(r.times)[2+i]
-		bounds = append(bounds, bound{
+		bounds = append(bounds, benchmark.Bound{
 			What:     fmt.Sprintf("freezing server, p%v within %g ms of %.0f ms", 100*p, freezeMS, want),
 			Measured: fmt.Sprintf("%.2f ms", got), Met: math.Abs(got-want) <= freezeMS,
 		})

@@ -14,6 +14,7 @@ import (
 	"shakedown/bench"
 	"shakedown/bench/arrival"
 	"shakedown/bench/load/loadbench/peer"
+	"shakedown/internal/benchmark"
 	"shakedown/internal/clock"
 )
 
@@ -29,7 +30,7 @@ const (
 type lags struct{ P50, P99, P999 float64 }
 
 // lag is how late requests leave while the other core is busy.
-func lag(ctx context.Context, g *rig) (s section, err error) {
+func lag(ctx context.Context, g *rig) (s benchmark.Section, err error) {
 	server, url, err := nginx(ctx)
 	if err != nil {
 		return s, err
@@ -40,10 +41,10 @@ func lag(ctx context.Context, g *rig) (s section, err error) {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, burner.stop()) }()
-	length := pick(g, 10*time.Second, 2*time.Second)
+	length := benchmark.Pick(g.Options, 10*time.Second, 2*time.Second)
 	var urgent, ordinary, sleeper []lags
-	for round := range pick(g, 2, 1) {
-		g.say("  round %d", round+1)
+	for round := range benchmark.Pick(g.Options, 2, 1) {
+		g.Say("round %d", round+1)
 		mine := func(prefix ...string) (lags, error) {
 			l := peer.Load{URL: url, Length: length, Connections: 64, Rate: lagRate, Poisson: true}
 			r, err := g.send(ctx, own, l, peer.Anywhere, prefix...)
@@ -115,9 +116,9 @@ right to it (CAP_SYS_NICE, which root has) shakedown's loop asks for a real-time
 last row is not a generator but the least that one does which paces by Go's time.Sleep and starts a goroutine an arrival: it
 sends nothing.`
 
-func lagSection(urgent, ordinary, sleeper []lags, length time.Duration) section {
-	s := section{Title: "Send lag", Text: fmt.Sprintf(lagText, lagRate, length, serverCore)}
-	t := table{Head: []string{"µs late", "p50", "p99", "p99.9"}}
+func lagSection(urgent, ordinary, sleeper []lags, length time.Duration) benchmark.Section {
+	s := benchmark.Section{Title: "Send lag", Text: fmt.Sprintf(lagText, lagRate, length, serverCore)}
+	t := benchmark.Table{Head: []string{"µs late", "p50", "p99", "p99.9"}}
 	column := func(rows []lags, of func(lags) float64) []float64 {
 		var us []float64
 		for _, l := range rows {
@@ -132,18 +133,16 @@ func lagSection(urgent, ordinary, sleeper []lags, length time.Duration) section 
 	}{{"shakedown", urgent}, {"shakedown without CAP_SYS_NICE", ordinary}, {"time.Sleep", sleeper}} {
 		row := []string{r.name}
 		for _, of := range []func(lags) float64{p50, p99, p999} {
-			row = append(row, middleOf(column(r.rows, of)).in("%.0f"))
+			row = append(row, benchmark.MiddleOf(column(r.rows, of)).In("%.0f"))
 		}
 		t.Rows = append(t.Rows, row)
 	}
-	s.Tables = []table{t}
+	s.Tables = []benchmark.Table{t}
 	within := func(name string, of func(lags) float64, most float64) {
-		m := middleOf(column(urgent, of))
-		share := middleOf(ratios(column(urgent, of), column(sleeper, of)))
-		s.Bounds = append(
-			s.Bounds, bound{fmt.Sprintf("send lag %s ≤ %.0f µs", name, most), m.in("%.0f") + " µs", !math.IsNaN(m.median) && m.median <= most},
-			bound{fmt.Sprintf("send lag %s ≤ %g of a time.Sleep pacer's", name, lagOfSleeper), share.in("%.3f"), share.median <= lagOfSleeper},
-		)
+		m := benchmark.MiddleOf(column(urgent, of))
+		share := benchmark.Ratio(column(urgent, of), column(sleeper, of))
+		s.Promise(fmt.Sprintf("send lag %s ≤ %.0f µs", name, most), m.In("%.0f")+" µs", !math.IsNaN(m.Median) && m.Median <= most)
+		s.Promise(fmt.Sprintf("send lag %s ≤ %g of a time.Sleep pacer's", name, lagOfSleeper), share.In("%.3f"), share.Median <= lagOfSleeper)
 	}
 	within("p50", p50, lagP50US)
 	within("p99", p99, lagP99US)

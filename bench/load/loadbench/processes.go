@@ -5,14 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"shakedown/bench/load/loadbench/peer"
+	"shakedown/internal/benchmark"
 )
 
 // A process is a server or something else that runs beside a load.
@@ -82,7 +81,7 @@ func nginx(ctx context.Context) (p *process, url string, err error) {
 		return nil, "", err
 	}
 	clean := func() error { return os.RemoveAll(dir) }
-	addr, err := freeAddr()
+	addr, err := benchmark.FreeAddr()
 	if err != nil {
 		return nil, "", errors.Join(err, clean())
 	}
@@ -95,37 +94,9 @@ func nginx(ctx context.Context) (p *process, url string, err error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, "", errors.Join(fmt.Errorf("nginx: %w", err), clean())
 	}
-	if err := reachable(ctx, addr); err != nil {
+	if err := benchmark.Reachable(ctx, addr); err != nil {
 		err = errors.Join(err, p.stop())
 		return nil, "", fmt.Errorf("nginx: %w; its last words: %s", err, p.words.String())
 	}
 	return p, "http://" + addr + "/", nil
-}
-
-// freeAddr is an address of loopback that nobody listens on.
-func freeAddr() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return ln.Addr().String(), ln.Close()
-}
-
-// reachable waits until somebody listens.
-func reachable(ctx context.Context, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
-	for {
-		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-		if err == nil {
-			return c.Close()
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-again.C:
-		}
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"shakedown/bench/load/loadbench/peer"
 	"shakedown/bench/load/loadbench/queueing"
 	"shakedown/bench/load/loadbench/server"
+	"shakedown/internal/benchmark"
 )
 
 // The most that a percentile may be off what the server states: the larger of the two.
@@ -52,7 +53,7 @@ type queueRun struct {
 }
 
 // queues compares what generators say with what the server states, and that with theory.
-func queues(ctx context.Context, g *rig) (section, error) {
+func queues(ctx context.Context, g *rig) (benchmark.Section, error) {
 	var runs []queueRun
 	for _, l := range queueLoads {
 		for _, q := range queueKinds {
@@ -64,10 +65,10 @@ func queues(ctx context.Context, g *rig) (section, error) {
 				if p.Name == own.Name {
 					r.length = l.own
 				}
-				r.length = pick(g, r.length, 2*time.Second)
-				g.say("  %v at %.0f %%: %s", q, 100*l.load, p.Name)
+				r.length = benchmark.Pick(g.Options, r.length, 2*time.Second)
+				g.Say("%v at %.0f %%: %s", q, 100*l.load, p.Name)
 				if err := r.measure(ctx, g); err != nil {
-					return section{}, err
+					return benchmark.Section{}, err
 				}
 				runs = append(runs, r)
 			}
@@ -131,12 +132,12 @@ own run.`
 const theoryText = `What the server stated in shakedown's runs, in ms, and in brackets the formula's value and where a run of that length may lie:
 %g standard deviations to each side, by %d simulated runs that begin, like the real ones, with an empty queue.`
 
-func queueSection(runs []queueRun) (section, error) {
-	said := table{
+func queueSection(runs []queueRun) (benchmark.Section, error) {
+	said := benchmark.Table{
 		Caption: "What a generator says, less what the server stated, in ms; in brackets the share of it.",
 		Head:    []string{"generator", "queue", "load", "answered", "p50", "p95", "p99", "p99.9"},
 	}
-	theory := table{
+	theory := benchmark.Table{
 		Caption: fmt.Sprintf(theoryText, queueing.Sigmas, bandRuns),
 		Head:    []string{"queue", "load", "p50", "p95", "p99", "p99.9"},
 	}
@@ -150,7 +151,7 @@ func queueSection(runs []queueRun) (section, error) {
 		}
 		cells, out, err := r.beside()
 		if err != nil {
-			return section{}, err
+			return benchmark.Section{}, err
 		}
 		theory.Rows = append(theory.Rows, append([]string{queue, load}, cells...))
 		compared += len(queueShares)
@@ -158,13 +159,10 @@ func queueSection(runs []queueRun) (section, error) {
 		outside += out
 	}
 	within := func(n int) string { return fmt.Sprintf("%d of %d", compared-n, compared) }
-	return section{
-		Title: "Servers that are queues", Text: fmt.Sprintf(queueText, service), Tables: []table{said, theory},
-		Bounds: []bound{
-			{fmt.Sprintf("queues, percentiles within %.0f %% or %g ms of what the server stated", 100*queueShare, queueMS), within(far), far == 0},
-			{"queues, percentiles that the server stated within sampling error of theory", within(outside), outside == 0},
-		},
-	}, nil
+	s := benchmark.Section{Title: "Servers that are queues", Text: fmt.Sprintf(queueText, service), Tables: []benchmark.Table{said, theory}}
+	s.Promise(fmt.Sprintf("queues, percentiles within %.0f %% or %g ms of what the server stated", 100*queueShare, queueMS), within(far), far == 0)
+	s.Promise("queues, percentiles that the server stated within sampling error of theory", within(outside), outside == 0)
+	return s, nil
 }
 
 // errors are the distances of what the generator says from the truth; far is how many of them are more than promised.

@@ -3,24 +3,24 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"shakedown/bench/load/loadbench/peer"
+	"shakedown/internal/benchmark"
 )
 
 // A rig is what experiments share: where programs are, and how much time there is.
 type rig struct {
-	quick     bool
-	progress  io.Writer
+	benchmark.Options
+
 	shakedown string            // its path
 	peers     map[string]string // paths by name, of those that are installed
 	versions  []string          // of all
-	missing   []string
-	doubts    []string // why open loops of shakedown may not be believed, by its own account
-	sent      int      // open loops of shakedown
+	missing   []string          // peers that are not installed
+	sent      int               // open loops of shakedown in this experiment
+	doubts    []string          // why, by its own account, those of them that it called void may not be believed
 }
 
 // own is the generator that the others are compared with.
@@ -32,15 +32,15 @@ const (
 	serverCore = 1
 )
 
-// find looks for shakedown, which must be there, and for its peers, which need not.
-func (g *rig) find(bin string, tools []string) error {
-	path, version, err := own.Find(bin)
+// start looks for shakedown, which must be there, and for its peers, which need not.
+func start(_ context.Context, o benchmark.Options) (*rig, error) {
+	path, version, err := own.Find(o.Bin)
 	if err != nil {
-		return fmt.Errorf("%w; run make build", err)
+		return nil, fmt.Errorf("%w; run make build", err)
 	}
-	g.shakedown, g.peers, g.versions = path, map[string]string{}, []string{version}
+	g := &rig{Options: o, shakedown: path, peers: map[string]string{}, versions: []string{version}}
 	for _, p := range peer.All() {
-		path, version, err := p.Find(tools...)
+		path, version, err := p.Find(strings.Split(o.Tools, ":")...)
 		if err != nil {
 			g.missing = append(g.missing, p.Name)
 			continue
@@ -48,7 +48,23 @@ func (g *rig) find(bin string, tools []string) error {
 		g.peers[p.Name] = path
 		g.versions = append(g.versions, p.Name+" "+version)
 	}
-	return nil
+	return g, nil
+}
+
+// Stop has nothing to end: every experiment ends what it starts.
+func (*rig) Stop() error { return nil }
+
+// Facts are the generators, those that are missing, and the servers.
+func (g *rig) Facts() []benchmark.Fact {
+	_, nginx, _ := strings.Cut(benchmark.FirstLine("nginx/not installed", "nginx", "-v"), "nginx/")
+	facts := []benchmark.Fact{
+		{Name: "generators", Text: strings.Join(g.versions, "; ")},
+		{Name: "server", Text: "nginx " + nginx + ", and the benchmark's own"},
+	}
+	if len(g.missing) > 0 {
+		facts = append(facts, benchmark.Fact{Name: "not installed here", Text: strings.Join(g.missing, ", ")})
+	}
+	return facts
 }
 
 // send has a peer send a load, if it is installed. A shakedown is at its own place.
@@ -70,49 +86,15 @@ func (g *rig) send(ctx context.Context, p peer.Peer, l peer.Load, core int, pref
 	return r, err
 }
 
+// doubted is why loads of shakedown may not be believed, by its own account, as Markdown.
+func (g *rig) doubted() string {
+	if len(g.doubts) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Of its %d loads in open loop here, shakedown called %d void:\n\n* %s", g.sent, len(g.doubts), strings.Join(g.doubts, "\n* "))
+}
+
 // has says whether the generator is installed.
 func (g *rig) has(p peer.Peer) bool {
 	return slices.ContainsFunc(peer.All(), func(o peer.Peer) bool { return o.Name == p.Name }) == (g.peers[p.Name] != "")
-}
-
-// say tells whoever waits.
-func (g *rig) say(format string, args ...any) {
-	fmt.Fprintf(g.progress, format+"\n", args...)
-}
-
-// pick is the first, or the second when there is little time.
-func pick[T any](g *rig, full, quick T) T {
-	if g.quick {
-		return quick
-	}
-	return full
-}
-
-// measure runs the experiments, one after another.
-func (g *rig) measure(ctx context.Context, chosen []experiment) (*document, error) {
-	d := &document{Quick: g.quick, Missing: g.missing}
-	var err error
-	if d.Machine, err = thisMachine(g.versions); err != nil {
-		return nil, err
-	}
-	before, err := readTimes()
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range chosen {
-		g.say("%s: %s", e.name, e.about)
-		s, err := e.run(ctx, g)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", e.name, err)
-		}
-		s.Name, s.Doubts, s.Sent = e.name, g.doubts, g.sent
-		g.doubts, g.sent = nil, 0
-		d.Sections = append(d.Sections, s)
-	}
-	after, err := readTimes()
-	if err != nil {
-		return nil, err
-	}
-	d.Steal, d.Took = after.stealSince(before), time.Since(d.Machine.Began).Round(time.Second)
-	return d, nil
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"flag"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -12,12 +10,11 @@ import (
 	"shakedown/bench/load/loadbench/peer"
 	"shakedown/bench/load/loadbench/queueing"
 	"shakedown/bench/load/loadbench/server"
+	"shakedown/internal/benchmark"
 )
 
-var update = flag.Bool("update", false, "write the golden file")
-
 // verdicts says of each bound whether it is met.
-func verdicts(s section) []bool {
+func verdicts(s benchmark.Section) []bool {
 	var met []bool
 	for _, b := range s.Bounds {
 		met = append(met, b.Met)
@@ -25,7 +22,7 @@ func verdicts(s section) []bool {
 	return met
 }
 
-func want(t *testing.T, s section, met ...bool) {
+func want(t *testing.T, s benchmark.Section, met ...bool) {
 	t.Helper()
 	if got := verdicts(s); !slices.Equal(got, met) {
 		t.Errorf("the bounds are met: %v, want %v: %+v", got, met, s.Bounds)
@@ -82,7 +79,7 @@ func queueRunOf(q queueing.Queue, offMS float64) queueRun {
 
 func TestQueuesAreHeldToWhatTheServerStatedAndThatToTheory(t *testing.T) {
 	mm1, md1 := queueKinds[0], queueKinds[1]
-	section := func(runs ...queueRun) section {
+	section := func(runs ...queueRun) benchmark.Section {
 		t.Helper()
 		s, err := queueSection(runs)
 		if err != nil {
@@ -144,41 +141,5 @@ PASS
 	want(t, s, true, false)
 	if _, err := allocSection(parseAllocations("FAIL")); err == nil {
 		t.Error("nothing is taken for no allocations")
-	}
-}
-
-func TestTheDocumentSaysWhatIsNotMet(t *testing.T) {
-	d := document{
-		Machine: machine{
-			Cores: 2, CPU: "Some CPU", Kernel: "Linux 6.1", Began: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), Commit: "abc", Go: "go1.26",
-			Nginx: "1.22.1", LoadAvg: "0.10", Versions: []string{"shakedown 1", "wrk 4"},
-		},
-		Missing: []string{"wrk2"}, Quick: true, Steal: 0.012, Took: 11 * time.Minute,
-		Sections: []section{
-			{
-				Name: "one", Title: "The first", Text: "Some words.", Sent: 3, Doubts: []string{"steal", "lag, steal"},
-				Bounds: []bound{{"a promise", "1", true}, {"another", "2", false}},
-			},
-			{Name: "two", Title: "The second", Text: "More.", Tables: []table{
-				{Caption: "Of things.", Head: []string{"thing", "n"}, Rows: [][]string{{"x", "1"}, {"y", "2"}}}, {Head: []string{"z"}, Rows: [][]string{{"1"}}},
-			}},
-		},
-	}
-	got, err := d.render()
-	if err != nil {
-		t.Fatal(err)
-	}
-	const golden = "testdata/load.md"
-	if *update {
-		if err := os.WriteFile(golden, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(want) {
-		t.Errorf("the document is not that of %s (go test -update):\n%s", golden, got)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package benchmark
 
 import "testing"
 
@@ -19,5 +19,14 @@ func TestTheMachineIsReadFromProc(t *testing.T) {
 	}
 	if _, err := parseTimes([]byte("intr 1 2 3")); err == nil {
 		t.Error("something else is taken for times")
+	}
+}
+
+func TestAProgramThatIsNotThereHasSaidOtherwise(t *testing.T) {
+	if got := FirstLine("nothing", "/no/such/program"); got != "nothing" {
+		t.Errorf("it said %q", got)
+	}
+	if got := FirstLine("nothing", "printf", `one\ntwo\n`); got != "one" {
+		t.Errorf("it said %q", got)
 	}
 }

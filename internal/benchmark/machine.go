@@ -1,4 +1,4 @@
-package main
+package benchmark
 
 import (
 	"bufio"
@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -15,18 +14,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A machine is what the numbers are of.
-type machine struct {
+// A Machine is what the numbers are of.
+type Machine struct {
 	Cores       int
 	CPU, Kernel string
 	Began       time.Time
 	Commit, Go  string
-	LoadAvg     string
-	Versions    []string
+	LoadAvg     string // of one minute, at the start
 }
 
-func thisMachine(tools string) (machine, error) {
-	m := machine{Cores: runtime.NumCPU(), Began: time.Now(), Go: runtime.Version()}
+func thisMachine() (Machine, error) {
+	m := Machine{Cores: runtime.NumCPU(), Began: time.Now(), Go: runtime.Version()}
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return m, err
@@ -42,25 +40,17 @@ func thisMachine(tools string) (machine, error) {
 		return m, err
 	}
 	m.LoadAvg, _, _ = strings.Cut(string(avg), " ")
-	m.Commit = firstLine("unknown", "git", "describe", "--always", "--dirty", "--abbrev=12")
-	m.Versions = []string{
-		firstLine("HAProxy is not installed", "haproxy", "-v"),
-		"toxiproxy " + toxiproxyVersion,
-		firstLine("redis-benchmark is not installed", "redis-benchmark", "--version"),
-	}
-	if _, err := os.Stat(filepath.Join(tools, "toxiproxy-"+toxiproxyVersion, "server")); err != nil {
-		return m, fmt.Errorf("%w; scripts/bench-chaos builds it", err)
-	}
+	m.Commit = FirstLine("unknown", "git", "describe", "--always", "--dirty", "--abbrev=12")
 	return m, nil
 }
 
-func firstLine(otherwise, name string, args ...string) string {
-	out, err := exec.Command(name, args...).Output()
+// FirstLine is the first line that a program says, of either output: its version, as a rule. What cannot be run has said otherwise.
+func FirstLine(otherwise, name string, args ...string) string {
+	out, err := exec.Command(name, args...).CombinedOutput()
 	if err != nil {
 		return otherwise
 	}
 	line, _, _ := strings.Cut(string(bytes.TrimSpace(out)), "\n")
-	line, _, _ = strings.Cut(line, " - ")
 	return line
 }
 
