@@ -89,7 +89,7 @@ func (s *surface) planEngine(spec bench.EngineSpec, link func(from, to string) p
 		members = append(members, stack.ReplicaName(spec.Name, n))
 	}
 	for _, name := range members {
-		s.processes = append(s.processes, namedProcess{roleOf(name), plannedProcess{name: name}})
+		s.processes = append(s.processes, namedProcess{roleOf(name), plannedProcess{name: name, skew: stack.ClockFault(spec.Name)}})
 		if spec.Disk && name == spec.Name {
 			s.disks = append(s.disks, plannedDisk{name: name})
 		}

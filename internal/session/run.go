@@ -44,6 +44,7 @@ type Options struct {
 	Variants, Params      []string
 	Out, Format           string
 	PostgresURL, RedisURL string
+	EtcdURL               string
 	AllowTarget           []string
 	Telemetry             string // an address that must be free, "off", or nothing for DefaultTelemetry if it is free
 }
@@ -59,7 +60,7 @@ func Run(ctx context.Context, o Options, out, progress io.Writer) error {
 	}
 	jobs, err := Prepare(Request{
 		Experiments: o.Experiments, Quick: o.Quick, Variants: o.Variants, Params: o.Params, Out: o.Out,
-		Attach: map[string]string{"postgres": o.PostgresURL, "redis": o.RedisURL}, AllowTarget: o.AllowTarget,
+		Attach: map[string]string{"postgres": o.PostgresURL, "redis": o.RedisURL, "etcd": o.EtcdURL}, AllowTarget: o.AllowTarget,
 	}, time.Now())
 	if err != nil {
 		return err

@@ -59,6 +59,25 @@ func (redisKind) Hosts(address string) ([]string, error) {
 	return []string{host}, nil
 }
 
+// Hosts reads the one host of the address.
+func (etcdKind) Hosts(address string) ([]string, error) {
+	addr, err := parseEtcd(address)
+	if err != nil {
+		return nil, err
+	}
+	host, _, err := net.SplitHostPort(addr)
+	return []string{host}, err
+}
+
+// parseEtcd reads http://host:port. Neither TLS nor a password is spoken.
+func parseEtcd(address string) (addr string, err error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" || u.User != nil || u.Hostname() == "" || u.Port() == "" || u.Path != "" || u.RawQuery != "" {
+		return "", errors.New("the address cannot be read: it should look like http://host:2379, without a password")
+	}
+	return u.Host, nil
+}
+
 // withoutPassword is an address fit for reports.
 func withoutPassword(address string) string {
 	u, err := url.Parse(address)

@@ -119,6 +119,9 @@ func TestAttachSaysInOneLineWhatIsWrong(t *testing.T) {
 		"redis, unreachable":         {redisKind{}, "redis://u:s3cret-guess@" + nobody, "connection refused"},
 		"redis, something else":      {redisKind{}, "http://u:s3cret-guess@h", "--redis-url"},
 		"redis, not an address":      {redisKind{}, "redis://u:s3cret-guess@h:po rt", "--redis-url"},
+		"etcd, unreachable":          {etcdKind{}, "http://" + nobody, "connection refused"},
+		"etcd, with a password":      {etcdKind{}, "http://u:s3cret-guess@" + nobody, "should look like"},
+		"etcd, without a port":       {etcdKind{}, "http://h", "--etcd-url"},
 	} {
 		in, err := tc.kind.Attach(t.Context(), tc.address)
 		switch {

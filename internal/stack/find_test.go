@@ -22,6 +22,8 @@ func TestParseVersion(t *testing.T) {
 		{redisVersion, "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=d\n", "7.0.15"},
 		{redisVersion, "Redis server v=8.0-rc1 sha=0\n", "8.0-rc1"},
 		{redisVersion, "", ""},
+		{etcdVersion, "etcd Version: 3.4.23\nGit SHA: Not provided\n", "3.4.23"},
+		{etcdVersion, "etcdctl version: 3.4.23\n", ""},
 	} {
 		got, err := parseVersion(tc.text, tc.pattern)
 		if got != tc.want || (err == nil) != (tc.want != "") {
@@ -79,7 +81,7 @@ func TestLookup(t *testing.T) {
 			t.Errorf("Lookup(%q) = %v, %v", k.Name(), got, err)
 		}
 	}
-	if _, err := Lookup("oracle"); err == nil || !strings.Contains(err.Error(), "postgres, redis") {
+	if _, err := Lookup("oracle"); err == nil || !strings.Contains(err.Error(), "postgres, redis, etcd") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -97,6 +99,10 @@ func TestWordsPickTheComplaintOutOfALog(t *testing.T) {
 		{"redis, configuration", redisWords, "\n*** FATAL CONFIG FILE ERROR (Redis 7) ***\n>>> 'x'\nBad directive", "*** FATAL CONFIG FILE ERROR (Redis 7) *** | >>> 'x' | Bad directive"},
 		{"redis, warning", redisWords, "1:M * fine\n1:M # no memory\n1:M * bye", "1:M # no memory"},
 		{"redis, silent", redisWords, "", ""},
+		{"etcd, a flag", etcdWords, "flag provided but not defined: -x\nUsage:\n\n  etcd [flags]", "flag provided but not defined: -x"},
+		{"etcd, grave", etcdWords, `{"level":"info","msg":"fine"}` + "\n" + `{"level":"fatal","msg":"discovery failed","error":"bind: in use"}`, "discovery failed: bind: in use"},
+		{"etcd, panic", etcdWords, `{"level":"info","msg":"fine"}` + "\npanic: no\ngoroutine 1 [running]:", "panic: no"},
+		{"etcd, nothing grave", etcdWords, `{"level":"info","msg":"fine"}`, `{"level":"info","msg":"fine"}`},
 	} {
 		if got := tc.words(strings.Split(tc.log, "\n")); got != tc.want {
 			t.Errorf("%s: got %q, want %q", tc.name, got, tc.want)

@@ -2,6 +2,8 @@ package stack
 
 import (
 	"context"
+	"net"
+	"net/http"
 	"os"
 	"testing"
 
@@ -35,6 +37,17 @@ var askFrom = map[string]func(ctx context.Context, from *netns.Host, url string)
 		c := redis.NewClient(options)
 		defer func() { _ = c.Close() }()
 		return c.Ping(ctx).Err()
+	},
+	"etcd": func(ctx context.Context, from *netns.Host, url string) error {
+		e, err := etcdAt(url)
+		if err != nil {
+			return err
+		}
+		e.client.Transport = &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return from.Namespace().DialContext(ctx, e.network, e.address)
+		}}
+		_, err = e.askVersion(ctx)
+		return err
 	},
 }
 

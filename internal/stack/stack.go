@@ -16,7 +16,7 @@ import (
 )
 
 // kinds is the list of engines.
-var kinds = []Kind{postgres{}, redisKind{}}
+var kinds = []Kind{postgres{}, redisKind{}, etcdKind{}}
 
 // Kinds are all engines that this package knows.
 func Kinds() []Kind { return slices.Clone(kinds) }
@@ -35,7 +35,7 @@ func Lookup(name string) (Kind, error) {
 
 // Kind is one sort of engine.
 type Kind interface {
-	// Name is the name that experiments use: "postgres", "redis".
+	// Name is the name that experiments use: "postgres", "redis", "etcd".
 	Name() string
 	// Find finds the engine's program; the error is a *MissingError when it is not installed.
 	Find() (Program, error)
@@ -103,6 +103,16 @@ type Instance interface {
 	Stop(ctx context.Context) error
 	// Stats are the server's own statistics now.
 	Stats(ctx context.Context) ([]Stat, error)
+}
+
+// ClockFault says why no fault can change the clock of servers of the kind with this name; nil when it can.
+func ClockFault(engine string) error {
+	for _, k := range kinds {
+		if c, ok := k.(interface{ ClockFault() error }); ok && k.Name() == engine {
+			return c.ClockFault()
+		}
+	}
+	return nil
 }
 
 // MemoryReader is an Instance that can say what its connections cost in memory.

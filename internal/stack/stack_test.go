@@ -103,6 +103,7 @@ var put = map[string]func(context.Context, string, string) error{
 	"redis": func(ctx context.Context, url, v string) error {
 		return onRedis(url, func(c *redis.Client) error { return c.Set(ctx, "fact", v, 0).Err() })
 	},
+	"etcd": putEtcd,
 }
 
 var get = map[string]func(context.Context, string) (string, error){
@@ -114,6 +115,7 @@ var get = map[string]func(context.Context, string) (string, error){
 		err = onRedis(url, func(c *redis.Client) error { v, err = c.Get(ctx, "fact").Result(); return err })
 		return v, err
 	},
+	"etcd": getEtcd,
 }
 
 func onPostgres(ctx context.Context, url string, f func(*pgx.Conn) error) error {
@@ -232,6 +234,14 @@ func TestAWrongSettingIsTheServersOwnWordsInOneLine(t *testing.T) {
 			"port=6379":         "harness's own",
 			"Save!=1":           "cannot be the name",
 			"save=1\nport 1":    "line break",
+		},
+		"etcd": {
+			"no-such-setting=1":       "flag provided but not defined: -no-such-setting",
+			"heartbeat-interval=lots": `invalid value "lots" for flag -heartbeat-interval`,
+			"election-timeout=200":    "should be at least as 5 times as", // refused only once the server looks at all of them
+			"data-dir=/tmp":           "harness's own",
+			"Quota!=1":                "cannot be the name",
+			"auto-tls=1\n":            "line break",
 		},
 	}
 	eachKind(t, func(t *testing.T, k Kind) {
