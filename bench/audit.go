@@ -18,9 +18,11 @@ type Auditor func(ctx context.Context, env Env, config json.RawMessage, samples 
 type Audit struct {
 	// Numbers by name. Names of times end in their unit, _s; all others are counts.
 	Numbers map[string]float64 `json:"numbers"`
-	// Of is how many acknowledged effects were accounted for.
-	Of int `json:"of"`
-	// Examples are a few of the findings, for a person to follow.
+	// Of is how many acknowledged effects were accounted for; What they are, "acknowledged writes" when it is empty.
+	Of   int    `json:"of"`
+	What string `json:"what,omitempty"`
+	// Examples are a few of the findings, for a person to follow. One may have several lines. Those that are the same in several trials
+	// are shown once, so that they should not tell times where they do not matter.
 	Examples []string `json:"examples,omitempty"`
 }
 
@@ -34,6 +36,8 @@ const (
 	AuditPhantom = "phantom" // refused or failed, and yet there
 	AuditUnsure  = "unsure"  // never answered: each may be there or not
 	AuditLanded  = "landed"  // of those, the ones that are there
+	// AuditViolations counts what contradicts an invariant, in audits that are not of writes.
+	AuditViolations = "violations"
 )
 
 // Stored is what an engine holds of one key.

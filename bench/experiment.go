@@ -30,10 +30,12 @@ type Experiment struct {
 	Levels []Level `json:"levels,omitempty"`
 	// Network is in force on the links for the whole trial: the distance to a dependency, say.
 	Network  chaos.Faults `json:"network,omitempty"`
-	Workload Workload     `json:"workload"`
+	Workload Workload     `json:"workload,omitzero"`
+	// Probe names what the trials ask of the engines, of the pattern's probes. Such an experiment has no workload and no phases.
+	Probe string `json:"probe,omitempty"`
 	// Capacity, when set, is measured before the first trial; phases may then state rates OfCapacity.
 	Capacity *Capacity `json:"capacity,omitempty"`
-	Phases   []Phase   `json:"phases"`
+	Phases   []Phase   `json:"phases,omitempty"`
 	// Abort ends a trial that goes worse than that.
 	Abort *Abort `json:"abort,omitempty"`
 	// Columns are the deciding figures that the table of variants shows.

@@ -20,6 +20,8 @@ type Pattern struct {
 	Claims      []Claim      // what is said, before anything is run
 	Experiments []Experiment // how it is asked
 	Roles       map[string]Role
+	// Probes are what experiments without a load run, by name.
+	Probes map[string]Probe
 	// Seed puts the engines in the state that a trial starts from. It is idempotent: whatever an
 	// earlier trial left is gone afterwards. env.URLs lead straight to the engines, not through the proxy;
 	// config is the variant's.
@@ -56,6 +58,8 @@ type Env struct {
 	URLs map[string]string `json:"urls"`
 	// Spans is the path of the file that the process appends its spans to; empty when nothing records.
 	Spans string `json:"spans,omitempty"`
+	// History is the folder that keeps what processes record of themselves for the pattern's audit; empty when nobody keeps it.
+	History string `json:"history,omitempty"`
 }
 
 // Name is the name of the instance, "service-0", by which links, processes and logs call it.

@@ -101,6 +101,9 @@ func (e Experiment) validateEngines() error {
 
 func (e Experiment) validateLevels() []error {
 	var errs []error
+	if e.Probes() {
+		return []error{e.validateProbe()}
+	}
 	for _, l := range e.LevelList() {
 		at := ""
 		if l.Name != "" {

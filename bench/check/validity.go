@@ -151,6 +151,12 @@ func (t trial) phase(name string) (record.PhaseSpan, bool) {
 
 // enough: with a handful of arrivals anything can happen.
 func enough(t trial) []string {
+	if t.run.Experiment.Probes() {
+		if t.data.Trial.Audit == nil {
+			return reason("the probe left nothing")
+		}
+		return nil
+	}
 	if n := len(t.arrived); n < MinArrivals {
 		return reason("%d arrivals in judged phases, bound ≥ %d", n, MinArrivals)
 	}

@@ -12,12 +12,12 @@ func audited(t *Trial, q bench.Query, _ []window) Value {
 	if !ok {
 		return none("the audit did not count %q", q.Name)
 	}
-	return Value{V: v, N: a.Of, OK: a.Of > 0, Why: nothingAcked(a.Of)}
+	return Value{V: v, N: a.Of, OK: a.Of > 0, Why: nothingAudited(a.Of)}
 }
 
-func nothingAcked(of int) string {
+func nothingAudited(of int) string {
 	if of > 0 {
 		return ""
 	}
-	return "nothing was acknowledged, so nothing could be lost"
+	return "nothing was there to be accounted for, so nothing could be wrong with it"
 }

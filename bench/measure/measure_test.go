@@ -307,7 +307,7 @@ func TestAnAuditAnswersByName(t *testing.T) {
 	for why, v := range map[string]measure.Value{
 		"the trial was not audited":            ask(nil, bench.AuditLost),
 		`the audit did not count "stolen"`:     ask(whole, "stolen"),
-		"nothing was acknowledged, so nothing": ask(&bench.Audit{Numbers: whole.Numbers}, bench.AuditLost),
+		"nothing was there to be accounted for": ask(&bench.Audit{Numbers: whole.Numbers}, bench.AuditLost),
 	} {
 		if v.OK || !strings.Contains(v.Why, why) {
 			t.Errorf("%s: %+v", why, v)

@@ -18,6 +18,9 @@ func Validate(q bench.Query, e bench.Experiment) error {
 	if err := m.check(q); err != nil {
 		return err
 	}
+	if e.Probes() && q.Metric != "audit" {
+		return fmt.Errorf("metric %s needs a load; of a probe only audit can be asked", q.Metric)
+	}
 	if _, ok := e.Variant(q.Variant); q.Variant != "" && !ok {
 		return missing("variant", q.Variant, e.VariantNames())
 	}

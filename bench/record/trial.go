@@ -24,7 +24,7 @@ const (
 // A TrialWriter writes what one trial leaves. It is safe for concurrent use. Its first error is kept: every later call
 // and Finish return it, so that a disk that fills during a trial cannot pass unseen.
 type TrialWriter struct {
-	dir string
+	dir, history string
 
 	mu       sync.Mutex
 	err      error
@@ -45,14 +45,20 @@ func (w *Writer) Trial(t Trial) (*TrialWriter, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("trial %d: making %s: %w", t.Index, dir, cause(err))
 	}
-	if err := os.Mkdir(filepath.Join(dir, logsDir), 0o755); err != nil {
-		return nil, fmt.Errorf("trial %d: making its log directory: %w", t.Index, cause(err))
+	for _, sub := range []string{logsDir, historyDir} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+			return nil, fmt.Errorf("trial %d: making its %s directory: %w", t.Index, sub, cause(err))
+		}
 	}
 	t.Status = Running
 	if err := replaceJSON(filepath.Join(dir, trialFile), t); err != nil {
 		return nil, fmt.Errorf("trial %d: %w", t.Index, err)
 	}
-	tw := &TrialWriter{dir: dir}
+	history, err := filepath.Abs(filepath.Join(dir, historyDir))
+	if err != nil {
+		return nil, fmt.Errorf("trial %d: %w", t.Index, err)
+	}
+	tw := &TrialWriter{dir: dir, history: history}
 	if err := tw.open(w.create); err != nil {
 		return nil, errors.Join(fmt.Errorf("trial %d: %w", t.Index, err), tw.close())
 	}
@@ -88,6 +94,9 @@ func (t *TrialWriter) LogPath(name string) string {
 	}, name)
 	return filepath.Join(t.dir, logsDir, name+".log")
 }
+
+// HistoryDir is where processes of the trial keep what they record of themselves, for the pattern's audit. It is absolute, and exists.
+func (t *TrialWriter) HistoryDir() string { return t.history }
 
 // Samples records what became of arrivals, in any order. The slice is the caller's again when it returns.
 func (t *TrialWriter) Samples(samples []bench.Sample) error {

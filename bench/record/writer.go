@@ -21,6 +21,7 @@ const (
 	spansFile    = "spans.ndjson"
 	seriesFile   = "series.om.gz"
 	logsDir      = "logs"
+	historyDir   = "history"
 )
 
 // trialDir is the directory of trial i, relative to the run's.

@@ -118,6 +118,9 @@ func charted(r verdict.Result) []verdict.Trial {
 // was killed is still worth a page.
 func charts(in Input) (chartData, []string) {
 	data := chartData{Variants: in.Result.Run.Experiment.VariantNames()}
+	if in.Result.Run.Experiment.Probes() {
+		return data, nil
+	}
 	if in.Load == nil {
 		return data, []string{"No recording is at hand, so there is nothing to chart."}
 	}

@@ -34,6 +34,7 @@ func writeMarkdown(w io.Writer, in Input, _ Options) error {
 	markdownSweeps(&b, r)
 	markdownList(&b, voidHeading(r), voidReasons(r), true)
 	markdownList(&b, "What the audits found", r.Audits, true)
+	markdownExamples(&b, r)
 	markdownList(&b, "What happened beside the experiment", r.Findings, true)
 	markdownChecks(&b, r)
 	fmt.Fprintf(&b, "<sub>%s · %s</sub>\n", markdown.Replace(runLine(r)), markdown.Replace(versionLine(r.Run)))

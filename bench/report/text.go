@@ -71,6 +71,7 @@ func writeText(w io.Writer, in Input, opts Options) error {
 	p.claims(r)
 	p.items(voidHeading(r), red, voidReasons(r))
 	p.items("What the audits found", yellow, r.Audits)
+	p.examples(r)
 	p.items("What happened beside the experiment", yellow, r.Findings)
 	if len(r.Run.Command) > 0 {
 		p.line("")

@@ -25,6 +25,8 @@ type view struct {
 	Levels, Variants        []choice
 	Factor                  string
 	Timelines               []timelineView
+	Examples                []exampleView
+	Loaded                  bool // there was a load to chart
 	Missing                 []string
 	Ledger                  []ledgerView
 	Generator               []generatorView
@@ -39,6 +41,7 @@ type view struct {
 }
 
 type (
+	exampleView struct{ Seen, Title, Text string }
 	fact      struct{ Name, Value string }
 	claimView struct {
 		ID, Text, Source, Mark, Outcome, Tone, Reason, On string
@@ -126,6 +129,11 @@ func viewOf(in Input) view {
 		Factor: orElse(e.Factor, "level"),
 	}
 	v.Pill, v.Tone = pill(r)
+	v.Loaded = !e.Probes()
+	for _, x := range r.Examples {
+		title, _, _ := strings.Cut(x.Text, "\n")
+		v.Examples = append(v.Examples, exampleView{sightings(x), title, x.Text})
+	}
 	if len(r.Run.Command) > 0 {
 		v.Command = shell(r.Run.Command)
 	}
@@ -142,6 +150,9 @@ func viewOf(in Input) view {
 	}
 	for i, name := range v.charts.Levels {
 		v.Levels = append(v.Levels, choice{Name: name, Index: i, On: i == 0})
+	}
+	if !v.Loaded {
+		return v // nothing went over time, and no arrival went anywhere
 	}
 	for i := range v.charts.Trials {
 		t := &v.charts.Trials[i]

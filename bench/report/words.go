@@ -100,6 +100,9 @@ func trialsLine(r verdict.Result) string {
 
 // loadLine says which load model the trials ran under, as every report must.
 func loadLine(e bench.Experiment) string {
+	if e.Probes() {
+		return "a probe, no load"
+	}
 	var open, closed bool
 	look := func(phases []bench.Phase, byLevel *bench.Closed) {
 		for _, p := range phases {

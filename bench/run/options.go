@@ -52,6 +52,9 @@ func (o Options) validate() error {
 	if err := o.Experiment.Validate(); err != nil {
 		return fmt.Errorf("%s: %w", o.Experiment.Name, err)
 	}
+	if e := o.Experiment; e.Probes() && o.Pattern.Probes[e.Probe].Run == nil {
+		return fmt.Errorf("%s: %s has no probe %q", e.Name, o.Pattern.Name, e.Probe)
+	}
 	for engine := range o.Attach {
 		if !uses(o.Experiment, engine) {
 			return fmt.Errorf("a URL for %s was given, but %s does not use it", engine, o.Experiment.Name)

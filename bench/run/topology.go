@@ -48,6 +48,9 @@ func (t *trial) startAll(ctx context.Context) error {
 	if err := t.settleDisks(ctx); err != nil {
 		return err
 	}
+	if t.o.Experiment.Probes() {
+		return nil // no processes
+	}
 	for _, b := range t.o.Experiment.Backends {
 		config, err := bench.MarshalConfig(b.Config, nil)
 		if err != nil {
@@ -104,14 +107,12 @@ func (t *trial) seed(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, seedTimeout)
 	defer cancel()
-	env := t.env(bench.ServiceRole, 0, 1)
 	for _, e := range t.engines {
 		if err := e.Reset(ctx); err != nil {
 			return fmt.Errorf("reset %s: %w", e.Name(), err)
 		}
-		env.URLs[e.Name()] = e.URL()
 	}
-	if err := t.o.Pattern.Seed(ctx, env, t.config); err != nil {
+	if err := t.o.Pattern.Seed(ctx, t.straight(), t.config); err != nil {
 		return fmt.Errorf("seed: %w", err)
 	}
 	for _, g := range t.groups {
@@ -125,7 +126,7 @@ func (t *trial) seed(ctx context.Context) error {
 func (t *trial) env(role string, n, of int) bench.Env {
 	return bench.Env{
 		Pattern: t.o.Pattern.Name, Role: role, Variant: t.planned.Variant.Name, Instance: n, Instances: of,
-		Seed: t.planned.Seed, URLs: map[string]string{}, Spans: t.spansPath(bench.InstanceName(role, n)),
+		Seed: t.planned.Seed, URLs: map[string]string{}, Spans: t.spansPath(bench.InstanceName(role, n)), History: t.writer.HistoryDir(),
 	}
 }
 

@@ -91,6 +91,16 @@ func (t *trial) run(ctx context.Context) (stats load.Stats, err error) {
 	if err := t.startAll(ctx); err != nil {
 		return stats, err
 	}
+	t.checkHealth(ctx, "before")
+	defer func() { t.checkHealth(context.WithoutCancel(ctx), "after") }()
+	if t.o.Experiment.Probes() {
+		return stats, t.probe(ctx)
+	}
+	return t.drive(ctx)
+}
+
+// drive puts the trial under its load and its faults, and audits what is left.
+func (t *trial) drive(ctx context.Context) (stats load.Stats, err error) {
 	t.timeline = &timeline{
 		clock: clock.Now, zero: clock.Now(), seed: t.planned.Seed, surface: t.surface(), journal: t.work.Journal(),
 		event: t.event, entered: t.entered, changed: t.changed, spans: spansFor(t.phases, t.capacity),
@@ -105,12 +115,10 @@ func (t *trial) run(ctx context.Context) (stats load.Stats, err error) {
 			return stats, err
 		}
 	}
-	t.checkHealth(ctx, "before")
 	stats, err = t.measure(ctx)
 	if err == nil {
 		err = t.audit(ctx)
 	}
-	t.checkHealth(context.WithoutCancel(ctx), "after")
 	return stats, err
 }
 

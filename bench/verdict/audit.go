@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -8,14 +9,12 @@ import (
 	"shakedown/bench/record"
 )
 
-// shownExamples is how many examples of an audit are shown in a line.
-const shownExamples = 3
-
-// auditLine says what the audit of a trial found wrong, with examples, or nothing where all is as it was acknowledged.
+// auditLine says what the audit of a trial found wrong, or nothing where all is as it should be.
 func auditLine(t record.Trial) string {
 	var wrong []string
 	for _, what := range []struct{ name, words string }{
 		{bench.AuditLost, "lost"}, {bench.AuditChanged, "changed"}, {bench.AuditDoubled, "doubled"}, {bench.AuditPhantom, "refused and yet there"},
+		{bench.AuditViolations, "in violation of what must hold"},
 	} {
 		n := t.Audit.Numbers[what.name]
 		if n == 0 {
@@ -30,11 +29,8 @@ func auditLine(t record.Trial) string {
 	if len(wrong) == 0 {
 		return ""
 	}
-	line := fmt.Sprintf("trial %d (%s, repeat %d): of %d acknowledged writes %s", t.Index, place(t.Variant, t.Level), t.Repeat+1, t.Audit.Of, strings.Join(wrong, ", "))
-	if examples := t.Audit.Examples; len(examples) > 0 {
-		line += "; " + strings.Join(examples[:min(shownExamples, len(examples))], "; ")
-	}
-	return line
+	what := cmp.Or(t.Audit.What, "acknowledged writes")
+	return fmt.Sprintf("trial %d (%s, repeat %d): of %d %s %s", t.Index, place(t.Variant, t.Level), t.Repeat+1, t.Audit.Of, what, strings.Join(wrong, ", "))
 }
 
 // ruleOfThree says what it leaves open that something never happened in n repeats: with 95 % confidence it happens in fewer than 3 of n

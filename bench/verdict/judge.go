@@ -45,6 +45,7 @@ type judge struct {
 	complete int
 	findings []string
 	audits   []string
+	heard    []example
 }
 
 func newJudge(run record.Run) *judge {
@@ -130,6 +131,7 @@ func (j *judge) hear(data record.Data) {
 		j.findings = append(j.findings, fmt.Sprintf("trial %d (%s, repeat %d): %s", t.Index, place(t.Variant, t.Level), t.Repeat+1, f))
 	}
 	if t.Audit != nil {
+		j.heard = append(j.heard, exampleOf(t))
 		if line := auditLine(t); line != "" {
 			j.audits = append(j.audits, line)
 		}
@@ -156,7 +158,7 @@ func (j *judge) hear(data record.Data) {
 func (j *judge) result(n int) Result {
 	r := Result{
 		SchemaVersion: SchemaVersion, Run: j.run, Status: j.run.Status, Claims: []Claim{}, Cells: j.table(), Sweeps: j.sweeps(),
-		Findings: j.findings, Audits: j.audits,
+		Findings: j.findings, Audits: j.audits, Examples: j.examples(),
 	}
 	slices.SortStableFunc(j.trials, func(a, b Trial) int { return cmp.Compare(a.Index, b.Index) })
 	r.Trials = append([]Trial{}, j.trials...)

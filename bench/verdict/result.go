@@ -23,8 +23,10 @@ type Result struct {
 	Sweeps     []Sweep  `json:"sweeps,omitempty"` // the answers to the experiment's sweeps, level by level
 	Trials     []Trial  `json:"trials"`
 	Findings   []string `json:"findings,omitempty"`
-	// Audits are the trials' audits in words, with examples of what was lost or doubled.
+	// Audits are the trials' audits in words.
 	Audits []string `json:"audits,omitempty"`
+	// Examples are some of the things that audits and probes counted.
+	Examples []Example `json:"examples,omitempty"`
 }
 
 // Claim is a claim with what its checks came to.

@@ -98,7 +98,11 @@ func show(w io.Writer, e bench.Experiment) error {
 	for _, l := range e.Levels {
 		out.line("  %-14s %s%s%s", l.Name, l.About, among(l.Variants), onlyFull(l.Full))
 	}
-	out.phases(e)
+	if e.Probes() {
+		out.line("\nprobe %s, in place of a load", e.Probe)
+	} else {
+		out.phases(e)
+	}
 	claims, err := catalog.Claims(e)
 	if err != nil {
 		return err

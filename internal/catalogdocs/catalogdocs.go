@@ -114,6 +114,9 @@ func experiment(b *bytes.Buffer, e bench.Experiment) {
 			fmt.Fprintf(b, "| %s | %s |\n", l.Name, cell(l.About))
 		}
 	}
+	if e.Probes() {
+		b.WriteString("\nA probe, without a load: each trial asks the engines once, and counts what it finds.\n")
+	}
 	b.WriteString("\n| claim | check | when |\n|---|---|---|\n")
 	for _, c := range e.Checks {
 		fmt.Fprintf(b, "| %s | %s (%s %g) | %s |\n", c.Claim, cell(c.Text), c.Rel.Sign(), c.Bound, cell(c.When))

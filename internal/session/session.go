@@ -89,7 +89,7 @@ func prepare(r Request, name string) (Job, error) {
 		if !ok || key == "" {
 			return Job{}, fmt.Errorf("-p %s: write key=value", p)
 		}
-		if err := experiment.Set(key, value, fieldsOf(pattern)); err != nil {
+		if err := experiment.Set(key, value, fieldsOf(pattern, experiment)); err != nil {
 			return Job{}, err
 		}
 	}
@@ -135,12 +135,16 @@ func checkBuild(p bench.Pattern, e bench.Experiment) error {
 	if err := e.Validate(); err != nil {
 		return oneLine(e.Name, err)
 	}
+	role, err := driven(p, e)
+	if err != nil {
+		return oneLine(e.Name, err)
+	}
 	var errs []error
 	for _, l := range e.LevelList() {
 		for _, v := range e.Variants {
 			raw, err := bench.MarshalConfig(v.Config, l.Config)
 			if err == nil {
-				err = serve.CheckConfig(p.Roles[bench.ServiceRole], raw)
+				err = serve.CheckConfig(role, raw)
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("variant %s: %w", v.Name, err))
@@ -187,8 +191,26 @@ func checkQueries(e bench.Experiment) []error {
 	return errs
 }
 
-func fieldsOf(p bench.Pattern) func(role string) []string {
-	return func(role string) []string { return serve.Fields(p.Roles[role]) }
+// driven is what the variants configure: the service, or the probe that stands in its place.
+func driven(p bench.Pattern, e bench.Experiment) (bench.Role, error) {
+	if !e.Probes() {
+		return p.Roles[bench.ServiceRole], nil
+	}
+	probe, ok := p.Probes[e.Probe]
+	if !ok {
+		return bench.Role{}, fmt.Errorf("probe: %s has no probe %q", p.Name, e.Probe)
+	}
+	return bench.Role{Config: probe.Config}, nil
+}
+
+func fieldsOf(p bench.Pattern, e bench.Experiment) func(role string) []string {
+	return func(name string) []string {
+		role, err := driven(p, e)
+		if name != bench.ServiceRole || err != nil {
+			role = p.Roles[name]
+		}
+		return serve.Fields(role)
+	}
 }
 
 // attach gives each job the servers that its experiment uses, and refuses those that nobody uses or that are not allowed.

@@ -61,6 +61,30 @@ func TestSpansThatCannotBeWrittenAreAnErrorAtTheEnd(t *testing.T) {
 	serve.New(env).Span("kind", 1)(0) // without a file, nothing happens
 }
 
+func TestWhatIsRecordedIsReadBackByTheAudit(t *testing.T) {
+	kept := env
+	kept.History = t.TempDir()
+	for range 2 { // a restarted process goes on in its file
+		s := serve.New(kept, quiet)
+		s.Record(map[string]int{"n": 1})
+		s.Record(map[string]int{"n": 2})
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := bench.ReadHistory[map[string]int](kept)
+	if err != nil || len(got) != 4 || got[3]["n"] != 2 {
+		t.Errorf("%v, %v", got, err)
+	}
+	kept.History = "/no/such/folder"
+	s := serve.New(kept, quiet)
+	s.Record(1)
+	if err := s.Close(); err == nil {
+		t.Error("a history that cannot be written is no error")
+	}
+	serve.New(env).Record(1) // nobody keeps it: nothing happens
+}
+
 func TestRandomnessReplaysAndStreamsDiffer(t *testing.T) {
 	draw := func(seed uint64, role string, instance int, stream string) uint64 {
 		return serve.New(bench.Env{Seed: seed, Role: role, Instance: instance}).Rand(stream).Uint64()

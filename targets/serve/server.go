@@ -37,7 +37,8 @@ type Server struct {
 	mux      *http.ServeMux
 	requests inFlight
 	checks   checks
-	spans    *spanFile
+	spans    *lineFile
+	history  *lineFile
 
 	background []task
 	closers    []closer
@@ -70,7 +71,8 @@ func Logger(l *slog.Logger) Option { return func(s *Server) { s.log = l } }
 func New(env bench.Env, opts ...Option) *Server {
 	s := &Server{
 		env: env, drain: drainBound, log: slog.Default(),
-		registry: prometheus.NewRegistry(), mux: http.NewServeMux(), spans: openSpans(env.Spans),
+		registry: prometheus.NewRegistry(), mux: http.NewServeMux(), spans: openLines("a span", env.Spans),
+		history: openLines("a line of the history", env.HistoryFile()),
 	}
 	for _, opt := range opts {
 		opt(s)
@@ -89,6 +91,7 @@ func New(env bench.Env, opts ...Option) *Server {
 	s.mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	s.mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	s.OnStop("spans", func(context.Context) error { return s.spans.close() })
+	s.OnStop("history", func(context.Context) error { return s.history.close() })
 	return s
 }
 

@@ -61,7 +61,8 @@ func described(p bench.Pattern) error {
 			errs = append(errs, fmt.Errorf("the role %s has no New", name))
 		}
 	}
-	if len(p.Experiments) > 0 && p.Roles[bench.ServiceRole].New == nil {
+	loaded := slices.ContainsFunc(p.Experiments, func(e bench.Experiment) bool { return !e.Probes() })
+	if loaded && p.Roles[bench.ServiceRole].New == nil {
 		errs = append(errs, fmt.Errorf("it has no role %q for load to drive", bench.ServiceRole))
 	}
 	return errors.Join(errs...)
@@ -125,7 +126,7 @@ func consistent(p bench.Pattern, e bench.Experiment, known map[string]bool) erro
 			bad("the backend %q is not a further role of the pattern", b.Role)
 		}
 	}
-	errs = append(errs, phases("its phases", e, e.Phases), e.Workload.Validate())
+	errs = append(errs, asked(p, e))
 	for _, f := range e.Network {
 		if err := f.Validate(); err != nil {
 			bad("its network: %w", err)
@@ -141,6 +142,17 @@ func consistent(p bench.Pattern, e bench.Experiment, known map[string]bool) erro
 		errs = append(errs, wrap(fmt.Sprintf("check %d (%s)", i, c.Text), checkFits(e, c, known)))
 	}
 	return errors.Join(errs...)
+}
+
+// asked says what is wrong with what the trials do: their load, or their probe.
+func asked(p bench.Pattern, e bench.Experiment) error {
+	if !e.Probes() {
+		return errors.Join(phases("its phases", e, e.Phases), e.Workload.Validate())
+	}
+	if p.Probes[e.Probe].Run == nil {
+		return fmt.Errorf("the pattern has no probe %q", e.Probe)
+	}
+	return e.Validate()
 }
 
 func wrap(at string, err error) error {

@@ -127,6 +127,9 @@ func engineSpecs(e bench.Experiment) []bench.EngineSpec {
 // promises are those that need the subject to run. They are kept in this order, on the same engines.
 func (s subject) promises(urls map[string]string, grace time.Duration) []promise {
 	k := trial{subject: s, engines: urls, grace: grace}
+	if s.experiment.Probes() {
+		return k.probes()
+	}
 	dependencies := k.dependencies()
 	list := make([]promise, 0, 4+len(dependencies))
 	list = append(list,
