@@ -305,8 +305,8 @@ func TestAnAuditAnswersByName(t *testing.T) {
 		t.Errorf("lost: %+v", v)
 	}
 	for why, v := range map[string]measure.Value{
-		"the trial was not audited":            ask(nil, bench.AuditLost),
-		`the audit did not count "stolen"`:     ask(whole, "stolen"),
+		"the trial was not audited":             ask(nil, bench.AuditLost),
+		`the audit did not count "stolen"`:      ask(whole, "stolen"),
 		"nothing was there to be accounted for": ask(&bench.Audit{Numbers: whole.Numbers}, bench.AuditLost),
 	} {
 		if v.OK || !strings.Contains(v.Why, why) {

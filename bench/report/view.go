@@ -42,8 +42,8 @@ type view struct {
 
 type (
 	exampleView struct{ Seen, Title, Text string }
-	fact      struct{ Name, Value string }
-	claimView struct {
+	fact        struct{ Name, Value string }
+	claimView   struct {
 		ID, Text, Source, Mark, Outcome, Tone, Reason, On string
 		Deciding                                          *checkView
 		Checks                                            []checkView

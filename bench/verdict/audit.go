@@ -13,7 +13,10 @@ import (
 func auditLine(t record.Trial) string {
 	var wrong []string
 	for _, what := range []struct{ name, words string }{
-		{bench.AuditLost, "lost"}, {bench.AuditChanged, "changed"}, {bench.AuditDoubled, "doubled"}, {bench.AuditPhantom, "refused and yet there"},
+		{bench.AuditLost, "lost"},
+		{bench.AuditChanged, "changed"},
+		{bench.AuditDoubled, "doubled"},
+		{bench.AuditPhantom, "refused and yet there"},
 		{bench.AuditViolations, "in violation of what must hold"},
 	} {
 		n := t.Audit.Numbers[what.name]

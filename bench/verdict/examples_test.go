@@ -30,7 +30,8 @@ func TestExamplesOfTheSameAreShownOnceWithAllTheirPlaces(t *testing.T) {
 	}
 	rc0, rc1, rr0 := verdict.Sighting{Trial: 1, Variant: "rc"}, verdict.Sighting{Trial: 2, Variant: "rc", Repeat: 1}, verdict.Sighting{Variant: "rr"}
 	want := []verdict.Example{
-		{Text: "one", Seen: []verdict.Sighting{rc0, rc1}}, {Text: "two", Seen: []verdict.Sighting{rc0, rr0}},
+		{Text: "one", Seen: []verdict.Sighting{rc0, rc1}},
+		{Text: "two", Seen: []verdict.Sighting{rc0, rr0}},
 		{Text: "three\nlines", Seen: []verdict.Sighting{rc1}},
 	}
 	if !reflect.DeepEqual(r.Examples, want) {

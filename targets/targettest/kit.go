@@ -189,7 +189,7 @@ func (k trial) refusesUnknownConfig(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		service, err := k.build(ctx, k.env(name, 0, k.engines), raw)
+		service, err := k.build(ctx, k.env(name, k.engines), raw)
 		if err == nil {
 			discard(ctx, service)
 			return fmt.Errorf("role %s accepts the unknown field %q; decode its configuration with serve.Decode", name, field)

@@ -51,7 +51,7 @@ func (k trial) probeRefusesUnknownConfig(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := k.theProbe().Run(ctx, k.env(bench.ServiceRole, 0, k.engines), raw); err == nil || !strings.Contains(err.Error(), field) {
+	if _, err := k.theProbe().Run(ctx, k.env(bench.ServiceRole, k.engines), raw); err == nil || !strings.Contains(err.Error(), field) {
 		return fmt.Errorf("the probe takes the unknown field %q, or does not name it (%w); decode its configuration with serve.Decode", field, err)
 	}
 	return nil
@@ -67,7 +67,7 @@ func (k trial) probeAnswers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := k.theProbe().Run(ctx, k.env(bench.ServiceRole, 0, k.engines), raw)
+	found, err := k.theProbe().Run(ctx, k.env(bench.ServiceRole, k.engines), raw)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (k trial) probeSaysDead(ctx context.Context, name string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, k.grace)
 	defer cancel()
-	if _, err := k.theProbe().Run(ctx, k.env(bench.ServiceRole, 0, urls), raw); ctx.Err() != nil {
+	if _, err := k.theProbe().Run(ctx, k.env(bench.ServiceRole, urls), raw); ctx.Err() != nil {
 		return fmt.Errorf("the probe waits for a dead %s: %w", name, err)
 	}
 	return nil

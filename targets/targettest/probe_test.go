@@ -35,7 +35,9 @@ func probePattern(run probeRun) bench.Pattern {
 	}
 }
 
-func TestAPatternWithAProbeNeedsNoService(t *testing.T) { Run(t, probePattern(toyProbe), fakeEngines{}) }
+func TestAPatternWithAProbeNeedsNoService(t *testing.T) {
+	Run(t, probePattern(toyProbe), fakeEngines{})
+}
 
 func TestBrokenProbesFailWhereTheyAreBroken(t *testing.T) {
 	letGo := make(chan struct{})

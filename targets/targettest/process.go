@@ -28,7 +28,7 @@ type process struct {
 
 // start builds a service and lets it serve. An error is what New said, or errHangs.
 func (k trial) start(ctx context.Context, role string, urls map[string]string, raw json.RawMessage) (*process, error) {
-	env := k.env(role, 0, urls)
+	env := k.env(role, urls)
 	ctx, cancel := context.WithCancel(ctx)
 	service, err := k.build(ctx, env, raw)
 	if err != nil {

@@ -21,10 +21,10 @@ type trial struct {
 	grace   time.Duration
 }
 
-func (k trial) env(role string, instance int, urls map[string]string) bench.Env {
+func (k trial) env(role string, urls map[string]string) bench.Env {
 	return bench.Env{
 		Pattern: k.pattern.Name, Role: role, Variant: k.variant.Name,
-		Instance: instance, Instances: 1, Seed: 1, URLs: maps.Clone(urls),
+		Instances: 1, Seed: 1, URLs: maps.Clone(urls),
 	}
 }
 
@@ -52,7 +52,7 @@ func (k trial) seed(ctx context.Context) error {
 		return err
 	}
 	for _, time := range []string{"first", "second"} {
-		if err := k.pattern.Seed(ctx, k.env(bench.ServiceRole, 0, k.engines), raw); err != nil {
+		if err := k.pattern.Seed(ctx, k.env(bench.ServiceRole, k.engines), raw); err != nil {
 			return fmt.Errorf("seeding failed the %s time; it must be idempotent: %w", time, err)
 		}
 	}
