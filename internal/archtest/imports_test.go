@@ -49,6 +49,7 @@ var rules = []rule{
 	{"bench/internal/synth", []string{"bench", "chaos", "bench/arrival", "bench/record"}, "recordings for the tests of the judging stages"},
 	{"bench/measure", []string{"bench", "chaos", "bench/record"}, "judging is pure, and flows one way"},
 	{"bench/check/listappend", []string{"bench"}, "a history says nothing of who recorded it"},
+	{"bench/check/leadership", nil, "a history says nothing of who recorded it"},
 	{"bench/check", []string{"bench", "chaos", "bench/schedule", "bench/record", "bench/measure"}, "judging is pure, and flows one way"},
 	{"bench/verdict", []string{"bench", "chaos", "bench/record", "bench/measure", "bench/check"}, "judging is pure, and flows one way"},
 	{"bench/report", []string{"bench", "chaos", "bench/record", "bench/measure", "bench/check", "bench/verdict", "internal/page"}, "judging is pure, and flows one way"},
