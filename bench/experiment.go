@@ -64,6 +64,16 @@ type Backend struct {
 	Role      string `json:"role"`
 	Instances int    `json:"instances,omitempty"` // 0 means 1
 	Config    any    `json:"config,omitempty"`
+	// AsService builds it from the service's configuration, that of the variant at its level; Config is left out then.
+	AsService bool `json:"as_service,omitempty"`
+}
+
+// ConfigAt is what the backend is built from in a trial of the variant at the level.
+func (b Backend) ConfigAt(l Level, v Variant) (json.RawMessage, error) {
+	if b.AsService {
+		return MarshalConfig(v.Config, l.Config)
+	}
+	return MarshalConfig(b.Config, nil)
 }
 
 // A Variant is one way to build the service.
@@ -73,7 +83,7 @@ type Variant struct {
 	Config    any    `json:"config,omitempty"`
 	Instances int    `json:"instances,omitempty"` // 0 means 1
 	Full      bool   `json:"full,omitempty"`      // left out by --quick
-	// Engines' settings are merged into those of the experiment and the level.
+	// Engines' settings are merged into those of the experiment and the level, where they have the engine.
 	Engines []EngineSpec `json:"engines,omitempty"`
 	// X is the variant's place on the axis of a sweep, such as its pool size; 0 means that it has none.
 	X float64 `json:"x,omitempty"`
@@ -88,7 +98,7 @@ type Level struct {
 	Variants []string `json:"variants,omitempty"`
 	// Config is merged into every variant's configuration.
 	Config map[string]any `json:"config,omitempty"`
-	// Engines' settings are merged into those of the experiment.
+	// Engines' settings are merged into those of the experiment. One that the experiment has not is there at this level only.
 	Engines []EngineSpec `json:"engines,omitempty"`
 	// Sysctl is merged into that of the experiment.
 	Sysctl   map[string]string `json:"sysctl,omitempty"`

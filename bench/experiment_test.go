@@ -155,9 +155,52 @@ func TestLevelsReplaceWhatTheySet(t *testing.T) {
 	}
 }
 
+func TestAnEngineOfALevelIsThereAtThatLevelOnly(t *testing.T) {
+	e := clone(t)
+	e.Levels[0].Engines = []EngineSpec{{Name: "nats", Settings: map[string]string{"a": "1"}}}
+	v := Variant{Engines: []EngineSpec{{Name: "nats", Settings: map[string]string{"a": "2"}}}}
+	names := func(specs []EngineSpec) (names []string) {
+		for _, s := range specs {
+			names = append(names, s.Name)
+		}
+		return names
+	}
+	for at, want := range map[string][]string{"low": {"redis", "nats"}, "long": {"redis"}} {
+		l, _ := e.Level(at)
+		if got := names(e.EnginesAt(l, v)); !slices.Equal(got, want) {
+			t.Errorf("at %s: %v, want %v", at, got, want)
+		}
+	}
+	low, _ := e.Level("low")
+	if got := e.EnginesAt(low, v)[1].Settings["a"]; got != "2" {
+		t.Errorf("the variant's setting is %s", got)
+	}
+	if got := names(e.AllEngines()); !slices.Equal(got, []string{"redis", "nats"}) {
+		t.Errorf("all are %v", got)
+	}
+	e.Variants[0].Engines = v.Engines
+	if err := e.Validate(); err != nil {
+		t.Errorf("a variant's setting of a level's engine: %v", err)
+	}
+}
+
+func TestABackendIsBuiltAsTheServiceIsOrFromItsOwn(t *testing.T) {
+	l, v := Level{Config: map[string]any{"pool": 7}}, Variant{Config: config{Pool: 2}}
+	for want, b := range map[string]Backend{
+		`{"pool":7,"ttl":"0s"}`: {AsService: true},
+		`{"ttl":"0s","pool":3}`: {Config: config{Pool: 3}},
+		`{}`:                    {},
+	} {
+		if raw, err := b.ConfigAt(l, v); err != nil || string(raw) != want {
+			t.Errorf("%+v: %s, %v; want %s", b, raw, err, want)
+		}
+	}
+}
+
 func TestAnExperimentSaysWhatIsWrong(t *testing.T) {
 	for want, breakIt := range map[string]func(*Experiment){
 		"family/pattern/question":   func(e *Experiment) { e.Name = "nope" },
+		"leave one of them out":     func(e *Experiment) { e.Backends = []Backend{{Role: "b", AsService: true, Config: config{}}} },
 		"question":                  func(e *Experiment) { e.Question = "" },
 		"needs at least one":        func(e *Experiment) { e.Variants = nil },
 		`"other" stands twice`:      func(e *Experiment) { e.Variants[0].Name = "other" },

@@ -126,7 +126,7 @@ func (e *Experiment) Set(key, value string, fields func(role string) []string) e
 	}
 	for i, b := range e.Backends {
 		more := fields(b.Role)
-		if slices.Contains(more, field) && (only == "" || only == b.Role) {
+		if slices.Contains(more, field) && !b.AsService && (only == "" || only == b.Role) {
 			e.Backends[i].Config = with(b.Config, field, v)
 			found = true
 		}
@@ -216,13 +216,36 @@ func (e Experiment) WorkloadAt(l Level) Workload {
 	return e.Workload
 }
 
-// EnginesAt are the engines of a trial of the variant at the given level, with the settings of both merged in, the variant's last.
+// EnginesAt are the engines of a trial of the variant at the given level: the experiment's and the level's own, with the settings of
+// level and variant merged in, the variant's last.
 func (e Experiment) EnginesAt(l Level, v Variant) []EngineSpec {
 	engines := slices.Clone(e.Engines)
-	for i, base := range engines {
-		for _, over := range slices.Concat(l.Engines, v.Engines) {
-			if over.Name == base.Name {
-				engines[i] = engines[i].with(over)
+	for _, over := range l.Engines {
+		if i := indexOf(engines, over.Name); i < 0 {
+			engines = append(engines, over)
+		} else {
+			engines[i] = engines[i].with(over)
+		}
+	}
+	for _, over := range v.Engines {
+		if i := indexOf(engines, over.Name); i >= 0 {
+			engines[i] = engines[i].with(over)
+		}
+	}
+	return engines
+}
+
+func indexOf(engines []EngineSpec, name string) int {
+	return slices.IndexFunc(engines, func(s EngineSpec) bool { return s.Name == name })
+}
+
+// AllEngines are the engines of which some trial has one, each once: the experiment's, and then those of its levels.
+func (e Experiment) AllEngines() []EngineSpec {
+	engines := slices.Clone(e.Engines)
+	for _, l := range e.Levels {
+		for _, spec := range l.Engines {
+			if indexOf(engines, spec.Name) < 0 {
+				engines = append(engines, spec)
 			}
 		}
 	}

@@ -66,6 +66,11 @@ func (e Experiment) Validate() error {
 	errs = append(errs, e.Abort.validate())
 	errs = append(errs, e.validateLevels()...)
 	errs = append(errs, e.validateIsolation())
+	for i, b := range e.Backends {
+		if b.AsService && b.Config != nil {
+			fail("backends[%d]: %s is built as the service is, and has a configuration of its own; leave one of them out", i, b.Role)
+		}
+	}
 	if err := e.validateEngines(); err != nil {
 		errs = append(errs, err)
 	}
@@ -79,12 +84,10 @@ func (e Experiment) Validate() error {
 
 // validateEngines looks at the engines of every trial.
 func (e Experiment) validateEngines() error {
-	has := func(spec EngineSpec) bool {
-		return slices.ContainsFunc(e.Engines, func(s EngineSpec) bool { return s.Name == spec.Name })
-	}
+	all := e.AllEngines()
 	for _, v := range e.Variants {
 		for _, spec := range v.Engines {
-			if !has(spec) {
+			if indexOf(all, spec.Name) < 0 {
 				return fmt.Errorf("variants[%s].engines: there is no engine %q", v.Name, spec.Name)
 			}
 		}

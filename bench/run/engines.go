@@ -24,7 +24,7 @@ type engineSource struct {
 // returns what it has found, some of which has to be let go.
 func preflight(ctx context.Context, o Options) (map[string]engineSource, error) {
 	sources := map[string]engineSource{}
-	for _, spec := range o.Experiment.Engines {
+	for _, spec := range o.Experiment.AllEngines() {
 		kind, err := stack.Lookup(spec.Name)
 		if err != nil {
 			return sources, &InputError{fmt.Errorf("%s: %w", o.Experiment.Name, err)}
@@ -118,7 +118,7 @@ func letGo(ctx context.Context, sources map[string]engineSource) error {
 
 func describeEngines(e bench.Experiment, sources map[string]engineSource) []record.Engine {
 	var engines []record.Engine
-	for _, spec := range e.Engines {
+	for _, spec := range e.AllEngines() {
 		s := sources[spec.Name]
 		d := record.Engine{Name: spec.Name, Version: s.found.Version, Source: s.found.Path, Settings: spec.Settings}
 		if s.given != nil {

@@ -25,7 +25,7 @@ func checkIsolation(e bench.Experiment, sources map[string]engineSource) error {
 			return &EnvironmentError{fmt.Errorf("%s: isolation: %s: it needs %s: %w", e.Name, e.Isolation, need, err)}
 		}
 	}
-	for _, spec := range e.Engines {
+	for _, spec := range e.AllEngines() {
 		if e.Isolation == bench.Namespaces && sources[spec.Name].given != nil {
 			return &InputError{fmt.Errorf("%s: isolation: %s: a server that you give has no host of the run's; leave --%s-url out",
 				e.Name, e.Isolation, spec.Name)}

@@ -3,6 +3,7 @@ package run
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"shakedown/bench"
 )
@@ -64,10 +65,5 @@ func (o Options) validate() error {
 }
 
 func uses(e bench.Experiment, engine string) bool {
-	for _, spec := range e.Engines {
-		if spec.Name == engine {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(e.AllEngines(), func(s bench.EngineSpec) bool { return s.Name == engine })
 }

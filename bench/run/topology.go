@@ -52,7 +52,7 @@ func (t *trial) startAll(ctx context.Context) error {
 		return nil // no processes
 	}
 	for _, b := range t.o.Experiment.Backends {
-		config, err := bench.MarshalConfig(b.Config, nil)
+		config, err := b.ConfigAt(t.planned.Level, t.planned.Variant)
 		if err != nil {
 			return &InputError{err}
 		}

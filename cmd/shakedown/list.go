@@ -49,7 +49,7 @@ func list(out io.Writer) error {
 
 func needs(e bench.Experiment) string {
 	var names []string
-	for _, spec := range e.Engines {
+	for _, spec := range e.AllEngines() {
 		names = append(names, spec.Name)
 	}
 	return strings.Join(names, " and ")

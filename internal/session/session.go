@@ -157,15 +157,27 @@ func checkBuild(p bench.Pattern, e bench.Experiment) error {
 			errs = append(errs, fmt.Errorf("backends: %s has no role %q", p.Name, b.Role))
 			continue
 		}
-		raw, err := bench.MarshalConfig(b.Config, nil)
-		if err == nil {
-			err = serve.CheckConfig(role, raw)
-		}
-		if err != nil {
+		if err := checkBackend(e, b, role); err != nil {
 			errs = append(errs, fmt.Errorf("backend %s: %w", b.Role, err))
 		}
 	}
 	return oneLine(e.Name, errors.Join(errs...))
+}
+
+// checkBackend looks at every configuration that the backend is built from in some trial.
+func checkBackend(e bench.Experiment, b bench.Backend, role bench.Role) error {
+	for _, l := range e.LevelList() {
+		for _, v := range e.Variants {
+			raw, err := b.ConfigAt(l, v)
+			if err == nil {
+				err = serve.CheckConfig(role, raw)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // checkQueries makes sure that every number that is asked for is one that can be measured.
@@ -224,7 +236,7 @@ func attach(jobs []Job, r Request) error {
 		}
 		used := false
 		for i := range jobs {
-			for _, spec := range jobs[i].Experiment.Engines {
+			for _, spec := range jobs[i].Experiment.AllEngines() {
 				if spec.Name != engine {
 					continue
 				}

@@ -38,7 +38,7 @@ func Run(t *testing.T, pattern bench.Pattern, engines Engines, others ...bench.P
 	}
 	urls := map[string]string{}
 	for _, e := range pattern.Experiments {
-		for _, spec := range engineSpecs(e) {
+		for _, spec := range e.AllEngines() {
 			if _, ok := urls[spec.Name]; !ok {
 				urls[spec.Name] = engines.URL(t, spec.Name)
 			}
@@ -116,17 +116,18 @@ func (s subject) workload() bench.Workload {
 	return s.experiment.Workload
 }
 
-func engineSpecs(e bench.Experiment) []bench.EngineSpec {
-	specs := slices.Clone(e.Engines)
-	for _, l := range e.Levels {
-		specs = append(specs, l.Engines...)
+// enginesOf are the addresses of those engines that a trial of the subject has, out of all.
+func (s subject) enginesOf(all map[string]string) map[string]string {
+	urls := map[string]string{}
+	for _, spec := range s.experiment.EnginesAt(s.level, s.variant) {
+		urls[spec.Name] = all[spec.Name]
 	}
-	return specs
+	return urls
 }
 
 // promises are those that need the subject to run. They are kept in this order, on the same engines.
 func (s subject) promises(urls map[string]string, grace time.Duration) []promise {
-	k := trial{subject: s, engines: urls, grace: grace}
+	k := trial{subject: s, engines: s.enginesOf(urls), grace: grace}
 	if s.experiment.Probes() {
 		return k.probes()
 	}
@@ -159,7 +160,7 @@ func (s subject) acceptsConfig() error {
 		return fmt.Errorf("the configuration of variant %s does not fit its role: %w", s.variant.Name, err)
 	}
 	for _, b := range s.experiment.Backends {
-		raw, err := bench.MarshalConfig(b.Config, nil)
+		raw, err := b.ConfigAt(s.level, s.variant)
 		if err != nil {
 			return err
 		}

@@ -30,11 +30,7 @@ func (k trial) env(role string, urls map[string]string) bench.Env {
 
 // dependencies are the engines and backends whose death the service may notice.
 func (k trial) dependencies() []string {
-	specs := engineSpecs(k.experiment)
-	names := make([]string, 0, len(specs)+len(k.experiment.Backends))
-	for _, e := range specs {
-		names = append(names, e.Name)
-	}
+	names := slices.Collect(maps.Keys(k.engines))
 	for _, b := range k.experiment.Backends {
 		names = append(names, b.Role)
 	}
@@ -91,7 +87,7 @@ func (k trial) withBackends(ctx context.Context, urls map[string]string, list []
 	if len(list) == 0 {
 		return use()
 	}
-	raw, err := bench.MarshalConfig(list[0].Config, nil)
+	raw, err := list[0].ConfigAt(k.level, k.variant)
 	if err != nil {
 		return err
 	}
@@ -172,7 +168,7 @@ type roleConfig struct {
 func (k trial) roles() []roleConfig {
 	var list []roleConfig
 	for _, b := range k.experiment.Backends {
-		raw, err := bench.MarshalConfig(b.Config, nil)
+		raw, err := b.ConfigAt(k.level, k.variant)
 		list = append(list, roleConfig{b.Role, raw, err})
 	}
 	raw, err := k.config()
