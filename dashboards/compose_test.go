@@ -45,7 +45,7 @@ func yamlFile[T any](t *testing.T, name string) T {
 
 func TestComposeServicesArePinnedHealthyAndOnLoopback(t *testing.T) {
 	project := loadCompose(t)
-	if got := project.ServiceNames(); !slices.Equal(got, []string{"etcd", "grafana", "postgres", "prometheus", "redis"}) {
+	if got := project.ServiceNames(); !slices.Equal(got, []string{"etcd", "grafana", "nats", "postgres", "prometheus", "rabbitmq", "redis"}) {
 		t.Errorf("the services are %v", got)
 	}
 	for name, s := range project.Services {
@@ -180,8 +180,8 @@ func TestPasswordsCanBeSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, variable := range []string{"SHAKEDOWN_POSTGRES_PASSWORD", "SHAKEDOWN_GRAFANA_PASSWORD"} {
-		if !strings.Contains(string(text), "PASSWORD: ${"+variable+":-") {
+	for _, variable := range []string{"SHAKEDOWN_POSTGRES_PASSWORD", "SHAKEDOWN_RABBITMQ_PASSWORD", "SHAKEDOWN_GRAFANA_PASSWORD"} {
+		if !strings.Contains(string(text), "${"+variable+":-") {
 			t.Errorf("no password is taken from %s", variable)
 		}
 	}

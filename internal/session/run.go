@@ -45,6 +45,7 @@ type Options struct {
 	Out, Format           string
 	PostgresURL, RedisURL string
 	EtcdURL               string
+	RabbitMQURL, NATSURL  string
 	AllowTarget           []string
 	Telemetry             string // an address that must be free, "off", or nothing for DefaultTelemetry if it is free
 }
@@ -60,7 +61,9 @@ func Run(ctx context.Context, o Options, out, progress io.Writer) error {
 	}
 	jobs, err := Prepare(Request{
 		Experiments: o.Experiments, Quick: o.Quick, Variants: o.Variants, Params: o.Params, Out: o.Out,
-		Attach: map[string]string{"postgres": o.PostgresURL, "redis": o.RedisURL, "etcd": o.EtcdURL}, AllowTarget: o.AllowTarget,
+		Attach: map[string]string{
+			"postgres": o.PostgresURL, "redis": o.RedisURL, "etcd": o.EtcdURL, "rabbitmq": o.RabbitMQURL, "nats": o.NATSURL,
+		}, AllowTarget: o.AllowTarget,
 	}, time.Now())
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ type own struct {
 	now     func(context.Context) (time.Time, error) // asks the server for the time
 	words   func(lines []string) string              // what the server says is wrong, from the end of its log
 	refuses func(lines []string) bool                // whether the end of the log is about a setting
+	tail    int                                      // how many of its last lines those two are given; 0: 20
 	prepare func(context.Context) error              // before each start; nil for nothing
 	disk    *dataDisk                                // of its data; nil when that is in dir
 
@@ -93,7 +95,7 @@ func (o *own) await(ctx context.Context, p *proc.Process) error {
 		}
 		select {
 		case <-p.Done():
-			if o.refuses(p.Tail(20)) {
+			if o.refuses(o.lastLines(p)) {
 				return &SettingError{o.lastWords(p)}
 			}
 			return o.lastWords(p)
@@ -104,9 +106,11 @@ func (o *own) await(ctx context.Context, p *proc.Process) error {
 	}
 }
 
+func (o *own) lastLines(p *proc.Process) []string { return p.Tail(cmp.Or(o.tail, 20)) }
+
 // lastWords says in one line how the server ended and what it said last.
 func (o *own) lastWords(p *proc.Process) error {
-	words := o.words(p.Tail(20))
+	words := o.words(o.lastLines(p))
 	if words == "" {
 		words = "it said nothing"
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // kinds is the list of engines.
-var kinds = []Kind{postgres{}, redisKind{}, etcdKind{}}
+var kinds = []Kind{postgres{}, redisKind{}, etcdKind{}, rabbitKind{}, natsKind{}}
 
 // Kinds are all engines that this package knows.
 func Kinds() []Kind { return slices.Clone(kinds) }

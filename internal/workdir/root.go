@@ -43,6 +43,22 @@ func Open() (*Root, error) {
 	return nil, fmt.Errorf("no cache folder: %w; set %s", err, CacheEnv)
 }
 
+// Programs are the folders, below the cache folders that Open may choose, in which scripts/setup puts programs that no system packages.
+func Programs() []string {
+	var dirs []string
+	if dir := os.Getenv(CacheEnv); dir != "" {
+		dirs = append(dirs, dir)
+	}
+	dirs = append(dirs, systemCache)
+	if dir, err := os.UserCacheDir(); err == nil {
+		dirs = append(dirs, filepath.Join(dir, "shakedown"))
+	}
+	for i, dir := range dirs {
+		dirs[i] = filepath.Join(dir, "programs")
+	}
+	return dirs
+}
+
 // OpenAt makes and opens the cache folder at the given path.
 func OpenAt(dir string) (*Root, error) {
 	dir, err := filepath.Abs(dir)
