@@ -96,7 +96,7 @@ func (l *crashLoop) run(ctx context.Context) {
 		if !pause(ctx, l.Up.D()) {
 			return
 		}
-		l.count(ctx, &l.kills, l.process.Kill(ctx))
+		l.count(ctx, &l.kills, l.process.Kill(context.WithoutCancel(ctx))) // a kill half done would end it after healing
 	}
 }
 
@@ -117,7 +117,11 @@ func (l *crashLoop) end(ctx context.Context) (Evidence, error) {
 	if l.stop != nil {
 		l.stop()
 	}
-	<-l.done
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+		return Evidence{}, fmt.Errorf("it is still being killed or started: %w", context.Cause(ctx))
+	}
 	if err := running(ctx, l.process); err != nil {
 		return Evidence{}, errors.Join(err, l.failed)
 	}

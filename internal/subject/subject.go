@@ -53,12 +53,8 @@ func New(o Options) *Subject { return &Subject{o: o} }
 func (s *Subject) Launch(ctx context.Context, spec proc.Spec) (*proc.Process, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.process != nil {
-		select {
-		case <-s.process.Done():
-		default:
-			return nil, fmt.Errorf("starting %s: it runs already", spec.Name)
-		}
+	if err := s.over(ctx); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", spec.Name, err)
 	}
 	if err := s.arrange(&spec); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", spec.Name, err)
@@ -69,6 +65,26 @@ func (s *Subject) Launch(ctx context.Context, spec proc.Spec) (*proc.Process, er
 	}
 	s.process = p
 	return p, nil
+}
+
+// over returns once the process that was started last has ended. One that is dead to the kernel is waited for; one that lives is an error.
+func (s *Subject) over(ctx context.Context) error {
+	if s.process == nil {
+		return nil
+	}
+	st, err := s.process.State()
+	if err != nil {
+		return err
+	}
+	if st != proc.Gone {
+		return errors.New("it runs already")
+	}
+	select {
+	case <-s.process.Done():
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // arrange makes the group and the clock, once, and gives them to the process.
