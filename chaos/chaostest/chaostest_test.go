@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil { // they mostly wait
+	if err := flag.Set("test.parallel", "12"); err != nil { // they mostly wait
 		panic(err)
 	}
 	os.Exit(engines.Main(withEngines{m}))

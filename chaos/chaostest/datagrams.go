@@ -131,13 +131,11 @@ func (c *flow) run(addr string) error {
 	defer context.AfterFunc(c.ended, func() { _ = conn.Close() })()
 	b := make([]byte, 2*messageBytes)
 	for !c.stop.Load() || c.missing > 0 {
-		for c.missing < window && !c.stop.Load() {
-			if _, err := conn.Write(c.message(c.sent)); err != nil {
+		if c.missing == 0 {
+			time.Sleep(pace)
+			if err := c.send(conn); err != nil {
 				return err
 			}
-			c.sent++
-			c.missing++
-			c.back = append(c.back, false)
 		}
 		if c.excused&(Drops|Flips) != 0 { // one whose number was hit is lost too
 			_ = conn.SetReadDeadline(time.Now().Add(quiet))
@@ -153,6 +151,19 @@ func (c *flow) run(addr string) error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// send sends a window of datagrams.
+func (c *flow) send(conn net.Conn) error {
+	for range window {
+		if _, err := conn.Write(c.message(c.sent)); err != nil {
+			return err
+		}
+		c.sent++
+		c.missing++
+		c.back = append(c.back, false)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -34,14 +35,14 @@ func beDisk(base string) {
 	}
 }
 
-// beWriter grows a file, overwrites it, syncs now and then, reads past the page cache, and begins again; whatever a disk says to that. It
-// ends with its standard input, as its parent does at the latest.
+// beWriter grows a file and cuts a bit off it now and then, overwrites, syncs, and reads past the page cache; whatever a disk says to that.
+// The file grows without an end, because what is cut off is room again. It ends with its standard input, as its parent does at the latest.
 func beWriter(dir string) {
 	fmt.Println("up")
 	ended := make(chan struct{})
 	go func() { defer close(ended); _, _ = io.Copy(io.Discard, os.Stdin) }()
 	block := make([]byte, 4096)
-	for round := 0; ; round++ {
+	for round := int64(0); ; round++ {
 		select {
 		case <-ended:
 			return
@@ -51,16 +52,19 @@ func beWriter(dir string) {
 		if err != nil {
 			continue
 		}
-		_, _ = f.WriteAt(block, int64(round%64)*int64(len(block)))
+		size := int64(len(block))
+		_, _ = f.WriteAt(block, round*size)
+		_, _ = f.WriteAt(block, round/2*size)
 		if round%4 == 0 {
 			_ = f.Sync()
 		}
 		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 		_, _ = f.ReadAt(block, 0)
 		if round%64 == 63 {
-			_ = f.Truncate(0)
+			_ = f.Truncate((round - 3) * size)
 		}
 		_ = f.Close()
+		time.Sleep(pace)
 	}
 }
 

@@ -430,7 +430,7 @@ func breathe(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(2 * time.Millisecond):
+	case <-time.After(pace):
 		return nil
 	}
 }
@@ -438,13 +438,20 @@ func breathe(ctx context.Context) error {
 // Mark does nothing: a fault takes a while to land, and what the clients do meanwhile may not meet it.
 func (*clients) Mark(context.Context) error { return nil }
 
-// Meet waits until the clients have tried several things from now on, or a while when none of them ends.
+// Meet waits until one of the clients has read and written from now on, or until none of them gets anywhere.
 func (c *clients) Meet(ctx context.Context) error {
-	began, mark := time.Now(), c.done.Load()+c.failed.Load()
+	const several, stuck = 15, time.Second // of three clients, one has then come to a write, which is every fifth exchange with Redis
+	mark, last, since := c.tried(), c.tried(), time.Now()
 	return poll(ctx, func() (bool, error) {
-		return c.done.Load()+c.failed.Load() >= mark+10 || time.Since(began) > time.Second, nil
+		if now := c.tried(); now != last {
+			last, since = now, time.Now()
+		}
+		return last >= mark+several || time.Since(since) > stuck, nil
 	})
 }
+
+// tried is how many exchanges have ended, one way or the other.
+func (c *clients) tried() int64 { return c.done.Load() + c.failed.Load() }
 
 // Stop wants the clients to be served again.
 func (c *clients) Stop(ctx context.Context) error {

@@ -193,9 +193,6 @@ func (k kit) refuses(t *testing.T) {
 	if in, err := k.Fault.Inject(t.Context(), nothing{}); err == nil || in != nil {
 		t.Errorf("Inject on nothing: %v, %v; a fault that cannot act is an error", in, err)
 	}
-	if err := k.Fault.Available(k.On.Build(t).Surface); err != nil {
-		t.Errorf("Available on the rig: %v", err)
-	}
 }
 
 // inject injects the fault, which must be seen to land. A machine so busy that a probe takes longer than the effect
@@ -259,6 +256,9 @@ func must(t *testing.T, what string, step func(context.Context) error) {
 
 func (k kit) landsAndHeals(t *testing.T) {
 	r := k.On.Build(t)
+	if err := k.Fault.Available(r.Surface); err != nil {
+		t.Errorf("Available on the rig: %v", err)
+	}
 	tr := start(t, r, k.Harm)
 	for range 2 { // what was healed can be injected again
 		in := k.inject(t, r, tr)

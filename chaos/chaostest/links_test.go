@@ -31,7 +31,7 @@ func linkRows() []Row {
 		{Fault: &chaos.ConnectDelay{Link: Edge, Delay: 20 * ms}, On: Links},
 		{Fault: &chaos.Corrupt{Link: Edge, Rate: 0.05}, On: Links, Harm: Flips},
 		{Fault: &chaos.Latency{Link: Edge, Delay: 5 * ms}, On: DatagramLinks},
-		{Fault: &chaos.Bandwidth{Link: Edge, BytesPerSecond: 400_000}, On: DatagramLinks},
+		{Fault: &chaos.Bandwidth{Link: Edge, BytesPerSecond: 100_000}, On: DatagramLinks},
 		{Fault: &chaos.Blackhole{Link: Edge, Direction: chaos.Upstream}, On: DatagramLinks},
 		{Fault: &chaos.Corrupt{Link: Edge, Rate: 0.05}, On: DatagramLinks, Harm: Flips},
 		{Fault: &chaos.Drop{Link: Edge, Rate: 0.05}, On: DatagramLinks, Harm: Drops},

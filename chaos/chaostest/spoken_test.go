@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"shakedown/chaos"
 	"shakedown/chaos/proxy"
@@ -107,7 +108,7 @@ func (s spoken) start(t *testing.T, c client, excused Harm) Traffic {
 }
 
 func (v *conversations) work(addr string, worker int) {
-	for !v.stop.Load() {
+	for ; !v.stop.Load(); time.Sleep(pace) {
 		harm, err := v.client.exchange(v.ctx, addr, worker)
 		if err != nil && (harm == Harmless || harm&v.excused != harm) {
 			v.mu.Lock()

@@ -21,6 +21,9 @@ const (
 	window       = 4 // messages under way on a connection
 	// A short connection ends after so many messages; the others stay until the end.
 	shortMessages = 50
+	// pace is how long a client rests after a window of messages, or an exchange. It leaves the machine to the faults, and to the other
+	// tests: what is tried is whether traffic meets a fault, and not how much of it passes.
+	pace = 5 * time.Millisecond
 	// silence is how long a client waits for the next byte where connections may be forgotten.
 	silence = 500 * time.Millisecond
 	// flippedBytes bounds how many bytes of a message may be wrong where bits are flipped; other bytes in their place, as of
@@ -164,6 +167,9 @@ func (e *exchanges) send(conn *net.TCPConn, seed uint64, short bool, tokens chan
 		case tokens <- struct{}{}:
 		case <-gone:
 			return r
+		}
+		if n%window == 0 {
+			time.Sleep(pace)
 		}
 		_, _ = stream.Read(msg) // never fails
 		n, err := conn.Write(msg)
