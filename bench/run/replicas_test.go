@@ -2,13 +2,17 @@ package run
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"shakedown/bench"
 	"shakedown/bench/record"
 	"shakedown/chaos"
+	"shakedown/chaos/disk"
+	"shakedown/internal/units"
 )
 
 // TestReplicasLagBehindAFaultOnTheirLink runs a trial whose engines have replicas, and holds what they would receive back.
@@ -84,4 +88,77 @@ func highest(data record.Data, name, label, value string) float64 {
 		}).V)
 	}
 	return most
+}
+
+// TestReplicasOnHostsAreCutOffAndTakeOver puts the members of each group on hosts of their own, between which the network fails.
+func TestReplicasOnHostsAreCutOffAndTakeOver(t *testing.T) {
+	for _, direct := range []bool{false, true} {
+		t.Run(map[bool]string{false: "through links", true: "straight"}[direct], func(t *testing.T) {
+			o := onHosts(t)
+			o.Experiment.Direct = direct
+			withReplicas(&o, chaos.Faults{
+				&chaos.Partition{From: "redis", To: "redis-replica-0"},
+				&chaos.Failover{Engine: "postgres"},
+			})
+			data := wholeTrial(t, o)
+			if most := highest(data, "shakedown_replication_lag_bytes", "replica", "redis-replica-0"); most <= 0 {
+				t.Errorf("the replica that was cut off was at most %v bytes behind", most)
+			}
+		})
+	}
+}
+
+// TestAGroupWhosePrimaryHasADiskLosesPowerAndComesBack: the data of a primary is on a disk of its own, also when it is made anew after a
+// failover, as a replica.
+func TestAGroupWhosePrimaryHasADiskLosesPowerAndComesBack(t *testing.T) {
+	if err := disk.Available(); err != nil {
+		t.Skip(err)
+	}
+	o := tiny(t, 50, 300*time.Millisecond)
+	withReplicas(&o, chaos.Faults{&chaos.PowerLoss{Process: "postgres"}}, chaos.Faults{&chaos.Failover{Engine: "postgres"}})
+	o.Experiment.Engines[0].Disk = true
+	wholeTrial(t, o)
+}
+
+// withReplicas gives each engine a replica, and the experiment a phase for each set of faults and one after all.
+func withReplicas(o *Options, phases ...chaos.Faults) {
+	for i := range o.Experiment.Engines {
+		o.Experiment.Engines[i].Replicas = 1
+	}
+	rate := bench.PerSecond(50)
+	for i, f := range append(phases, nil) {
+		o.Experiment.Phases = append(o.Experiment.Phases, bench.Phase{
+			Name: fmt.Sprintf("phase-%d", i), For: 1500 * units.Millisecond, Rate: rate, Judged: f == nil, Faults: f,
+		})
+	}
+}
+
+// wholeTrial runs the one trial, whose servers must be well in the end, and whose faults must all be seen.
+func wholeTrial(t *testing.T, o Options) record.Data {
+	t.Helper()
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	wantNothingLeft(t)
+	data := mustLoad(t, open(t, o.Out), 0)
+	if trial := data.Trial; trial.Status != record.Complete || !trial.Ledger.Balances() || len(trial.Unhealthy)+len(trial.Findings) > 0 {
+		t.Errorf("the trial is %s, its ledger %+v; unhealthy %q, findings %q", trial.Status, trial.Ledger, trial.Unhealthy, trial.Findings)
+	}
+	seen := 0
+	for _, p := range data.Trial.Phases {
+		for _, f := range p.Faults {
+			seen++
+			if !f.Landed.Seen || !f.Effect.Seen {
+				t.Errorf("%s: landed: %s; met: %s", f.Fault, f.Landed, f.Effect)
+			}
+		}
+	}
+	want := 0
+	for _, p := range o.Experiment.Phases {
+		want += len(p.Faults)
+	}
+	if seen != want {
+		t.Errorf("%d faults are recorded, want %d", seen, want)
+	}
+	return data
 }
