@@ -1,6 +1,7 @@
 package chaostest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"math/rand/v2"
@@ -50,7 +51,7 @@ const (
 	Harmless = Harm(0)
 )
 
-// A Rig is what a fault is tried on. Each subtest gets a new one.
+// A Rig is what a fault is tried on. A row has one for all that it does alone, and one for each set of faults beside it.
 type Rig struct {
 	// Surface has what the fault acts on.
 	Surface chaos.Surface
@@ -88,8 +89,8 @@ func Table(t *testing.T, rows []Row) {
 			t.Errorf("the registry has %s, and the table does not", kind)
 		}
 	}
-	for i, row := range rows {
-		others := meets(rows, i)
+	for _, i := range spread(rows) {
+		row, others := rows[i], meets(rows, i)
 		t.Run(row.Fault.Kind()+" on "+row.On.Name, func(t *testing.T) {
 			if row.On.Missing != nil {
 				if why := row.On.Missing(); why != "" {
@@ -100,6 +101,18 @@ func Table(t *testing.T, rows []Row) {
 			kit{row, others}.run(t)
 		})
 	}
+}
+
+// spread is an order of the rows in which those of one stand are far apart: they share servers, and would wait for each other.
+func spread(rows []Row) (order []int) {
+	turn, seen := make([]int, len(rows)), map[*Stand]int{}
+	for i, r := range rows {
+		turn[i] = seen[r.On]
+		seen[r.On]++
+		order = append(order, i)
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(turn[a], turn[b]) })
+	return order
 }
 
 // meets are the rows that come and go beside the ith: half of those of its stand, so that every two of them meet once, as
@@ -130,9 +143,11 @@ func (k kit) run(t *testing.T) {
 	t.Run("it is valid, and its zero value is not", k.validates)
 	t.Run("it is written and read without loss", k.roundTrips)
 	t.Run("it refuses a surface without its target", k.refuses)
-	t.Run("it lands, is met by traffic, and heals", k.landsAndHeals)
-	t.Run("it heals once, however often it is told to", k.healsOnce)
-	t.Run("it heals after its context is done", k.healsLate)
+	t.Run("alone", func(t *testing.T) {
+		r := k.On.Build(t)
+		t.Run("it heals after its context is done", func(t *testing.T) { k.healsLate(t, r) })
+		t.Run("it lands, is met by traffic, and heals once, however often it is told to", func(t *testing.T) { k.landsAndHeals(t, r) })
+	})
 	harmless := func(r Row) bool { return r.Harm == Harmless }
 	harmful := func(r Row) bool { return r.Harm != Harmless }
 	t.Run("it keeps its promise beside faults that only delay", func(t *testing.T) {
@@ -254,25 +269,24 @@ func must(t *testing.T, what string, step func(context.Context) error) {
 	}
 }
 
-func (k kit) landsAndHeals(t *testing.T) {
-	r := k.On.Build(t)
+func (k kit) landsAndHeals(t *testing.T, r Rig) {
 	if err := k.Fault.Available(r.Surface); err != nil {
 		t.Errorf("Available on the rig: %v", err)
 	}
 	tr := start(t, r, k.Harm)
-	for range 2 { // what was healed can be injected again
+	for _, healed := range []func(*testing.T, chaos.Injection) chaos.Evidence{heal, healTogether} { // what was healed can be injected again
 		in := k.inject(t, r, tr)
 		must(t, "meets the fault", tr.Meet)
-		if e := heal(t, in); !e.Seen {
+		if e := healed(t, in); !e.Seen {
 			t.Errorf("what traffic met: %s", e)
 		}
 	}
 	must(t, "across the fault", tr.Stop)
 }
 
-func (k kit) healsOnce(t *testing.T) {
-	r := k.On.Build(t)
-	in := k.inject(t, r, still{})
+// healTogether is heal by several at once, and once more.
+func healTogether(t *testing.T, in chaos.Injection) chaos.Evidence {
+	t.Helper()
 	seen := make([]chaos.Evidence, 4)
 	var healing sync.WaitGroup
 	for i := range seen {
@@ -284,10 +298,10 @@ func (k kit) healsOnce(t *testing.T) {
 			t.Errorf("healing says %s, and then %s", seen[0], e)
 		}
 	}
+	return seen[0]
 }
 
-func (k kit) healsLate(t *testing.T) {
-	r := k.On.Build(t)
+func (k kit) healsLate(t *testing.T, r Rig) {
 	in := k.inject(t, r, still{})
 	done, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -1,6 +1,7 @@
 package chaostest
 
 import (
+	"fmt"
 	"testing"
 
 	"shakedown/chaos"
@@ -31,5 +32,16 @@ func TestEveryTwoFaultsOfAStandMeetOnce(t *testing.T) {
 				t.Errorf("%s and %s meet %d times", pair[0], pair[1], times)
 			}
 		}
+	}
+}
+
+func TestRowsOfOneStandAreFarApart(t *testing.T) {
+	a, b, c := &Stand{Name: "a"}, &Stand{Name: "b"}, &Stand{Name: "c"}
+	got := ""
+	for _, i := range spread([]Row{{On: a}, {On: a}, {On: a}, {On: b}, {On: c}, {On: c}}) {
+		got += fmt.Sprint(i)
+	}
+	if got != "034152" {
+		t.Errorf("the order is %s", got)
 	}
 }
