@@ -3,7 +3,6 @@ package chaos
 import (
 	"cmp"
 	"context"
-	"time"
 
 	"shakedown/internal/units"
 )
@@ -39,16 +38,8 @@ func (f *Close) Available(s Surface) error { return availableOn(s, f, f.Link, st
 
 // Inject proves itself by a probe whose connection is closed, and no sooner than asked.
 func (f *Close) Inject(ctx context.Context, s Surface) (Injection, error) {
-	return injectLinks(ctx, s, linkFault{
-		fault: f, link: f.Link,
-		effect: Effect{Close: true, After: f.After, Share: f.Share, Seed: f.Seed},
-		tries:  rarely(f.Share),
-		giveUp: func(_ Probe, patience time.Duration) time.Duration { return patience + f.After.D() },
-		landed: func(link string, without, under Probe) Evidence {
-			return ended("close of a probe on "+link, f.After, under, answered(without) && under.Closed)
-		},
-		met: func(c Counters) Evidence {
-			return counted("connections of real traffic that were closed", f.Link, "connections", c.Closes)
-		},
+	return injectEnding(ctx, s, ending{
+		fault: f, link: f.Link, effect: Effect{Close: true, After: f.After, Share: f.Share, Seed: f.Seed}, how: "close",
+		did: func(p Probe) bool { return p.Closed }, count: func(c Counters) int64 { return c.Closes },
 	})
 }

@@ -3,8 +3,6 @@ package chaos
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"time"
 
 	"shakedown/internal/units"
 )
@@ -40,42 +38,8 @@ func (f *Reset) Available(s Surface) error { return availableOn(s, f, f.Link, st
 
 // Inject proves itself by a probe whose connection is reset, and no sooner than asked.
 func (f *Reset) Inject(ctx context.Context, s Surface) (Injection, error) {
-	return injectLinks(ctx, s, linkFault{
-		fault: f, link: f.Link,
-		effect: Effect{Reset: true, After: f.After, Share: f.Share, Seed: f.Seed},
-		tries:  rarely(f.Share),
-		giveUp: func(_ Probe, patience time.Duration) time.Duration { return patience + f.After.D() },
-		landed: func(link string, without, under Probe) Evidence {
-			return ended("reset of a probe on "+link, f.After, under, answered(without) && under.Reset)
-		},
-		met: func(c Counters) Evidence {
-			return counted("connections of real traffic that were reset", f.Link, "connections", c.Resets)
-		},
+	return injectEnding(ctx, s, ending{
+		fault: f, link: f.Link, effect: Effect{Reset: true, After: f.After, Share: f.Share, Seed: f.Seed}, how: "reset",
+		did: func(p Probe) bool { return p.Reset }, count: func(c Counters) int64 { return c.Resets },
 	})
-}
-
-// after says when connections end, where that is not at once.
-func after(d units.Duration) string {
-	if d == 0 {
-		return ""
-	}
-	return " after " + d.String()
-}
-
-func checkAfter(d units.Duration) error {
-	if d < 0 {
-		return fmt.Errorf("after is %s; it must not be negative", d)
-	}
-	return nil
-}
-
-// ended is the evidence of a probe's connection that ended, and no sooner than asked.
-func ended(what string, after units.Duration, p Probe, did bool) Evidence {
-	if after == 0 {
-		return Evidence{What: what, Seen: did}
-	}
-	return Evidence{
-		What: what + " and how long it lived", Want: millis(float64(after)), Got: millis(float64(p.Lived)), Unit: "ms",
-		Seen: did && float64(p.Lived) >= 0.9*float64(after),
-	}
 }
