@@ -9,33 +9,15 @@ import (
 	"shakedown/internal/units"
 )
 
-func FuzzAConnectionWithoutRulesIsPassedAsItIs(f *testing.F) {
-	intercepttest.AddScripts(f)
-	f.Fuzz(func(t *testing.T, stored []byte) {
-		intercepttest.Transparent(t, intercepttest.Parse(stored), func() intercept.Filter { return New("link").Open(1) })
-	})
-}
+func FuzzAConnectionWithoutRulesIsPassedAsItIs(f *testing.F) { intercepttest.FuzzTransparent(f, New) }
 
 func FuzzWhereBytesAreCutChangesNothing(f *testing.F) {
-	intercepttest.AddScripts(f)
-	rules := []chaos.HTTPRule{
-		{Answer: &chaos.HTTPAnswer{Status: 503, Body: "no"}, Path: "/*"},
-		{Answer: &chaos.HTTPAnswer{Status: 429}, When: chaos.After},
-		{Delay: units.Millisecond, Path: "/*a*"},
-		{Cut: &chaos.Truncation{AfterBytes: 3}},
-	}
-	f.Fuzz(func(t *testing.T, stored []byte) {
-		for _, r := range rules {
-			open := func() intercept.Filter {
-				in := New("link")
-				if err := in.SetRule("r", chaos.Rule{Pick: chaos.Pick{Every: 2}, HTTP: &r}); err != nil {
-					t.Fatal(err)
-				}
-				return in.Open(1)
-			}
-			intercepttest.Same(t, intercepttest.Parse(stored), open, 4*lineLimit+128*exchangeLimit, kept)
-		}
-	})
+	intercepttest.FuzzCuts(f, New, []chaos.Rule{
+		{HTTP: &chaos.HTTPRule{Answer: &chaos.HTTPAnswer{Status: 503, Body: "no"}, Path: "/*"}},
+		{HTTP: &chaos.HTTPRule{Answer: &chaos.HTTPAnswer{Status: 429}, When: chaos.After}},
+		{HTTP: &chaos.HTTPRule{Delay: units.Millisecond, Path: "/*a*"}},
+		{HTTP: &chaos.HTTPRule{Cut: &chaos.Truncation{AfterBytes: 3}}},
+	}, 4*lineLimit+128*exchangeLimit, kept)
 }
 
 // kept is how many bytes a filter keeps, about.

@@ -175,9 +175,19 @@ func TestAClientThatAsksFirstIsAnsweredAtOnce(t *testing.T) {
 func TestAShareIsDrawnFromTheSeed(t *testing.T) {
 	r := newRig(t)
 	r.set(t, chaos.Pick{Share: 0.25, Seed: 3}, chaos.HTTPRule{Answer: busy})
-	draw := func() (fates []int) {
+	draw := func() (fates []int) { // on one connection: the fate of a message depends on its number, and a client may open another as it likes
+		c, err := net.Dial("tcp", r.addr)
+		must(t, err)
+		defer func() { _ = c.Close() }()
+		in := bufio.NewReader(c)
 		for range 200 {
-			fates = append(fates, r.ask(t, "GET", "/", "").status)
+			_, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+			must(t, err)
+			resp, err := http.ReadResponse(in, nil)
+			must(t, err)
+			_, err = io.Copy(io.Discard, resp.Body)
+			must(t, errors.Join(err, resp.Body.Close()))
+			fates = append(fates, resp.StatusCode)
 		}
 		return fates
 	}

@@ -72,8 +72,8 @@ func (s Script) play(f intercept.Filter, piece int, after func()) *Tape {
 	return t
 }
 
-// Transparent checks that a filter without rules passes every byte, whatever the bytes and wherever they are cut.
-func Transparent(t *testing.T, s Script, open func() intercept.Filter) {
+// transparent checks that a filter without rules passes every byte, whatever the bytes and wherever they are cut.
+func transparent(t *testing.T, s Script, open func() intercept.Filter) {
 	t.Helper()
 	for _, piece := range []int{0, 1, 7} {
 		got := s.play(open(), piece, nil)
@@ -88,9 +88,9 @@ func Transparent(t *testing.T, s Script, open func() intercept.Filter) {
 	}
 }
 
-// Same checks that a filter does the same wherever the bytes are cut, and keeps no more than limit of them. Kept tells how
+// same checks that a filter does the same wherever the bytes are cut, and keeps no more than limit of them. Kept tells how
 // much a filter keeps.
-func Same(t *testing.T, s Script, open func() intercept.Filter, limit int, kept func(intercept.Filter) int) {
+func same(t *testing.T, s Script, open func() intercept.Filter, limit int, kept func(intercept.Filter) int) {
 	t.Helper()
 	whole := open()
 	want := s.play(whole, 0, func() {
@@ -107,8 +107,8 @@ func Same(t *testing.T, s Script, open func() intercept.Filter, limit int, kept 
 	}
 }
 
-// AddScripts makes the recorded scripts in testdata seeds of a fuzz test.
-func AddScripts(f *testing.F) {
+// addScripts makes the recorded scripts in testdata seeds of a fuzz test.
+func addScripts(f *testing.F) {
 	f.Helper()
 	files, err := filepath.Glob("testdata/*.script")
 	if err != nil || len(files) == 0 {

@@ -9,36 +9,15 @@ import (
 	"shakedown/internal/units"
 )
 
-func FuzzAConnectionWithoutRulesIsPassedAsItIs(f *testing.F) {
-	intercepttest.AddScripts(f)
-	f.Fuzz(func(t *testing.T, stored []byte) {
-		intercepttest.Transparent(t, intercepttest.Parse(stored), func() intercept.Filter { return New("link").Open(1) })
-	})
-}
-
-// rules are such that each may act on any connection.
-var rules = map[string]chaos.PostgresRule{
-	"a delay": {Delay: units.Millisecond, Statement: "(?i)select|insert"},
-	"b error": {Error: &chaos.ErrorResponse{SQLState: "40001"}, Statement: "(?i)insert"},
-	"c lose":  {LoseAck: chaos.LostByHold, Commit: true, Autocommit: true},
-	"d cut":   {CutAfter: 2},
-}
+func FuzzAConnectionWithoutRulesIsPassedAsItIs(f *testing.F) { intercepttest.FuzzTransparent(f, New) }
 
 func FuzzWhereBytesAreCutChangesNothing(f *testing.F) {
-	intercepttest.AddScripts(f)
-	f.Fuzz(func(t *testing.T, stored []byte) {
-		for id := range rules {
-			open := func() intercept.Filter {
-				in := New("link")
-				r := rules[id]
-				if err := in.SetRule(id, chaos.Rule{Pick: chaos.Pick{Every: 2}, PostgreSQL: &r}); err != nil {
-					t.Fatal(err)
-				}
-				return in.Open(1)
-			}
-			intercepttest.Same(t, intercepttest.Parse(stored), open, 2<<20, kept)
-		}
-	})
+	intercepttest.FuzzCuts(f, New, []chaos.Rule{
+		{PostgreSQL: &chaos.PostgresRule{Delay: units.Millisecond, Statement: "(?i)select|insert"}},
+		{PostgreSQL: &chaos.PostgresRule{Error: &chaos.ErrorResponse{SQLState: "40001"}, Statement: "(?i)insert"}},
+		{PostgreSQL: &chaos.PostgresRule{LoseAck: chaos.LostByHold, Commit: true, Autocommit: true}},
+		{PostgreSQL: &chaos.PostgresRule{CutAfter: 2}},
+	}, 2<<20, kept)
 }
 
 // kept is how many bytes a filter keeps, about.

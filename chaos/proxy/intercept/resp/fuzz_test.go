@@ -9,30 +9,14 @@ import (
 	"shakedown/internal/units"
 )
 
-func FuzzAConnectionWithoutRulesIsPassedAsItIs(f *testing.F) {
-	intercepttest.AddScripts(f)
-	f.Fuzz(func(t *testing.T, stored []byte) {
-		intercepttest.Transparent(t, intercepttest.Parse(stored), func() intercept.Filter { return New("link").Open(1) })
-	})
-}
+func FuzzAConnectionWithoutRulesIsPassedAsItIs(f *testing.F) { intercepttest.FuzzTransparent(f, New) }
 
 func FuzzWhereBytesAreCutChangesNothing(f *testing.F) {
-	intercepttest.AddScripts(f)
-	rules := []chaos.RedisRule{
-		{Error: "OOM {slot}", Command: "@write,EXEC"}, {Error: "BUSY", Key: "[a-m]*"}, {Delay: units.Millisecond, Command: "G*"},
-	}
-	f.Fuzz(func(t *testing.T, stored []byte) {
-		for _, r := range rules {
-			open := func() intercept.Filter {
-				in := New("link")
-				if err := in.SetRule("r", chaos.Rule{Pick: chaos.Pick{Every: 2}, Redis: &r}); err != nil {
-					t.Fatal(err)
-				}
-				return in.Open(1)
-			}
-			intercepttest.Same(t, intercepttest.Parse(stored), open, waitLimit+argsKept*argLimit+answerLimit*64+(64<<10), kept)
-		}
-	})
+	intercepttest.FuzzCuts(f, New, []chaos.Rule{
+		{Redis: &chaos.RedisRule{Error: "OOM {slot}", Command: "@write,EXEC"}},
+		{Redis: &chaos.RedisRule{Error: "BUSY", Key: "[a-m]*"}},
+		{Redis: &chaos.RedisRule{Delay: units.Millisecond, Command: "G*"}},
+	}, waitLimit+argsKept*argLimit+answerLimit*64+(64<<10), kept)
 }
 
 // kept is how many bytes a filter keeps, about.
