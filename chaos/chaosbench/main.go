@@ -13,6 +13,7 @@ func main() {
 			{Name: "alone", About: "the round trip of one connection", Run: alone},
 			{Name: "bulk", About: "one stream as fast as it goes", Run: bulk},
 			{Name: "exact", About: "20 ms asked for, and what was achieved", Run: exact},
+			{Name: "filter", About: "what following a protocol costs, without a rule and with one", Run: filtered},
 			{Name: "delayed", About: "what a delay of 50 ms takes from the throughput", Run: delayed},
 		},
 	}.Main()

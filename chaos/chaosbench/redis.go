@@ -41,17 +41,10 @@ func parseCSV(out []byte) (rps, p50 float64, err error) {
 
 // rate is redis-benchmark -c 50 -t get through every route.
 func rate(ctx context.Context, g *rig) (benchmark.Section, error) {
-	rps, cpu := make([][]float64, len(g.routes)), make([][]float64, len(g.routes))
 	n := g.times(100_000)
-	for range g.rounds() {
-		for i, r := range g.routes {
-			got, cost, err := rateOf(ctx, r, n)
-			if err != nil {
-				return benchmark.Section{}, fmt.Errorf("%s: %w", r.name, err)
-			}
-			g.Say("%s %.0f/s", r.name, got)
-			rps[i], cpu[i] = append(rps[i], got), append(cpu[i], cost)
-		}
+	rps, cpu, err := g.rates(ctx, g.routes, n)
+	if err != nil {
+		return benchmark.Section{}, err
 	}
 	s := benchmark.Section{
 		Title: "Rate, and what a message costs",
@@ -73,6 +66,22 @@ func rate(ctx context.Context, g *rig) (benchmark.Section, error) {
 	s.Promise("no fault, 50 connections: at least HAProxy's rate", h.In("%.2f")+" of it", h.Median >= 1)
 	s.Promise("no fault, 50 connections: at least 1.3 times toxiproxy's rate", x.In("%.2f")+" of it", x.Median >= 1.3)
 	return s, nil
+}
+
+// rates asks through every route in each round, and returns what rateOf says, by route and round.
+func (g *rig) rates(ctx context.Context, routes []route, n int) (rps, cpu [][]float64, err error) {
+	rps, cpu = make([][]float64, len(routes)), make([][]float64, len(routes))
+	for range g.rounds() {
+		for i, r := range routes {
+			got, cost, err := rateOf(ctx, r, n)
+			if err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", r.name, err)
+			}
+			g.Say("%s %.0f/s", r.name, got)
+			rps[i], cpu[i] = append(rps[i], got), append(cpu[i], cost)
+		}
+	}
+	return rps, cpu, nil
 }
 
 // rateOf is one run: the rate, and the proxy's processor time for a request in microseconds.
