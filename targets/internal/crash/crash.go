@@ -14,7 +14,7 @@ func Phases(perSecond float64, f chaos.Fault) []bench.Phase {
 	return []bench.Phase{
 		{Name: "load", For: 8 * units.Second, Quick: 2500 * units.Millisecond, Rate: r, Judged: true},
 		{Name: "down", For: units.Second, Quick: 300 * units.Millisecond, Rate: r, Faults: chaos.Faults{f}},
-		{Name: "returned", For: units.Second, Quick: 400 * units.Millisecond, Rate: r},
+		{Name: "returned", For: units.Second, Quick: 200 * units.Millisecond, Rate: r},
 	}
 }
 
