@@ -24,8 +24,9 @@ func (f *Refuse) Validate() error { return checkLinkName(f.Link) }
 // Available wants a link of that name that carries connections.
 func (f *Refuse) Available(s Surface) error { return availableOn(s, f, f.Link, streams) }
 
-// Inject proves itself by a probe that connects from outside and is refused. The kernel tells nobody of whom else it
-// refused, so what real traffic met is that no connection of it came through.
+// Inject proves itself by a probe that connects from outside and is refused. The kernel tells nobody whom else it refused, so of real
+// traffic there is only that no connection of it came through, which holds also when nobody tried: that somebody did, the errors of the
+// clients have to say.
 func (f *Refuse) Inject(ctx context.Context, s Surface) (Injection, error) {
 	return injectLinks(ctx, s, linkFault{
 		fault: f, link: f.Link,
@@ -36,7 +37,7 @@ func (f *Refuse) Inject(ctx context.Context, s Surface) (Injection, error) {
 		},
 		met: func(c Counters) Evidence {
 			return Evidence{
-				What: fmt.Sprintf("connections of real traffic that came through on %s while they were refused", arrow(f.Link)),
+				What: fmt.Sprintf("connections of real traffic that came through on %s while they were refused, if any were tried", arrow(f.Link)),
 				Got:  float64(c.Connections), Unit: "connections", Seen: c.Connections == 0,
 			}
 		},
