@@ -55,6 +55,14 @@ type Page struct {
 	Sections []Section
 }
 
+// Bounds are those of all sections.
+func (p *Page) Bounds() (all []Bound) {
+	for _, s := range p.Sections {
+		all = append(all, s.Bounds...)
+	}
+	return all
+}
+
 //go:embed page.md.tmpl
 var pageMD string
 

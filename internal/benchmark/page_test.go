@@ -3,6 +3,7 @@ package benchmark
 import (
 	"flag"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -43,5 +44,15 @@ func TestAPageSaysWhatIsMetAndWhatIsNot(t *testing.T) {
 	}
 	if string(got) != string(want) {
 		t.Errorf("the page is not that of %s (go test -update):\n%s", golden, got)
+	}
+}
+
+func TestAPageWithoutAPromisePromisesNothing(t *testing.T) {
+	got, err := (&Page{Title: "Things", Intro: "Words.", Sections: []Section{{Title: "The first", Text: "More."}}}).Render()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(string(got), "\nWords.\n\n## The first\n\nMore.\n") {
+		t.Errorf("the page is\n%s", got)
 	}
 }
