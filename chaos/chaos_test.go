@@ -417,18 +417,24 @@ func TestFaultsReadAndSayThemselves(t *testing.T) {
 		`{"kind":"kill","process":"redis"}`:                                                    "kill redis",
 		`{"kind":"pause","process":"redis"}`:                                                   "pause redis",
 	} {
-		var fs, again chaos.Faults
-		if err := json.Unmarshal([]byte("["+text+"]"), &fs); err != nil {
-			t.Error(err)
-			continue
-		}
-		if got := fs[0].String(); got != want {
-			t.Errorf("%s says %q, want %q", text, got, want)
-		}
-		out, err := json.Marshal(fs)
-		if err != nil || json.Unmarshal(out, &again) != nil || !reflect.DeepEqual(fs, again) {
-			t.Errorf("%s came back as %s, %v", text, out, err)
-		}
+		says(t, text, want)
+	}
+}
+
+// says reads a fault, which says what it is in a few words, and comes back as it was when it is written and read again.
+func says(t *testing.T, text, want string) {
+	t.Helper()
+	var fs, again chaos.Faults
+	if err := json.Unmarshal([]byte("["+text+"]"), &fs); err != nil {
+		t.Error(err)
+		return
+	}
+	if got := fs[0].String(); got != want {
+		t.Errorf("%s says %q, want %q", text, got, want)
+	}
+	out, err := json.Marshal(fs)
+	if err != nil || json.Unmarshal(out, &again) != nil || !reflect.DeepEqual(fs, again) {
+		t.Errorf("%s came back as %s, %v", text, out, err)
 	}
 }
 

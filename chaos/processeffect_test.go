@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -377,24 +376,14 @@ func TestProcessFaultsReadAndSayThemselves(t *testing.T) {
 		`{"kind":"clock_skew","process":"redis","rate":100}`:                    "! between 0.1 and 10",
 		`{"kind":"clock_skew","offset":"1s"}`:                                   "! process is missing",
 	} {
-		var fs, again chaos.Faults
-		err := json.Unmarshal([]byte("["+text+"]"), &fs)
-		if wrong, ok := strings.CutPrefix(want, "! "); ok {
-			if err == nil || !strings.Contains(err.Error(), wrong) {
-				t.Errorf("%s: %v, want %q", text, err, wrong)
-			}
+		wrong, ok := strings.CutPrefix(want, "! ")
+		if !ok {
+			says(t, text, want)
 			continue
 		}
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		if got := fs[0].String(); got != want {
-			t.Errorf("%s says %q, want %q", text, got, want)
-		}
-		out, err := json.Marshal(fs)
-		if err != nil || json.Unmarshal(out, &again) != nil || !reflect.DeepEqual(fs, again) {
-			t.Errorf("%s came back as %s, %v", text, out, err)
+		var fs chaos.Faults
+		if err := json.Unmarshal([]byte("["+text+"]"), &fs); err == nil || !strings.Contains(err.Error(), wrong) {
+			t.Errorf("%s: %v, want %q", text, err, wrong)
 		}
 	}
 }

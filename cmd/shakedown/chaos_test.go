@@ -163,21 +163,28 @@ func TestADaemonLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestAnInterruptedInjectionHeals(t *testing.T) {
-	s := newSandbox(t)
-	d, _ := s.daemon()
-	cmd := s.command("chaos", "inject", "latency", "--link", "echo", "--delay", "5ms", "--for", "1h", "--control", d.url)
+// injecting is a command that has injected a latency for a time, and what more it says.
+func (s *sandbox) injecting(d *daemonProcess, length string) (*exec.Cmd, *bufio.Scanner) {
+	s.t.Helper()
+	cmd := s.command("chaos", "inject", "latency", "--link", "echo", "--delay", "5ms", "--for", length, "--control", d.url)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() && !strings.Contains(lines.Text(), "landed:") {
 		continue
 	}
+	return cmd, lines
+}
+
+func TestAnInterruptedInjectionHeals(t *testing.T) {
+	s := newSandbox(t)
+	d, _ := s.daemon()
+	cmd, lines := s.injecting(d, "1h")
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
@@ -197,18 +204,7 @@ func TestAnInterruptedInjectionHeals(t *testing.T) {
 func TestAnInjectionForATimeEndsThoughItsCommandWasKilled(t *testing.T) {
 	s := newSandbox(t)
 	d, _ := s.daemon()
-	cmd := s.command("chaos", "inject", "latency", "--link", "echo", "--delay", "5ms", "--for", "300ms", "--control", d.url)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() && !strings.Contains(lines.Text(), "landed:") {
-		continue
-	}
+	cmd, _ := s.injecting(d, "300ms")
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait() // it was killed
 	for until := time.Now().Add(time.Minute); ; {

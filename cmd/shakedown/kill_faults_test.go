@@ -37,36 +37,47 @@ func TestKillingARunLeavesNoLimits(t *testing.T) {
 		}
 	}
 	s := newSandbox(t)
-	s.write("limited.yaml", limited(t))
-	cmd := s.command("run", "limited.yaml", "--variant", "plain", "--out", "rec")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() { defer close(done); _ = cmd.Wait() }()
-	events := filepath.Join(s.dir, "rec/trials/000/events.ndjson")
-	waitFor(t, func() bool {
-		select {
-		case <-done:
-			t.Fatal("the run ended before it was killed")
-		default:
-		}
-		return contains(events, "crash loop")
-	})
+	kill := s.runUntil(limited(t), "crash loop")
 	id := s.runID()
 	if made := named(t, id); len(made) < 6 { // two groups of postgres or one, one of the service, and two files for each clock
 		t.Errorf("in force are only %q", made)
 	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	<-done
+	kill()
 	cleaned := s.run("clean")
 	if cleaned.code != 0 || !strings.Contains(cleaned.out, "undid") || cleaned.stderr != "" {
 		t.Errorf("clean should undo what is left, got %v", cleaned)
 	}
 	if left := append(named(t, id), s.left()...); left != nil {
 		t.Errorf("left after clean: %q", left)
+	}
+}
+
+// runUntil starts a run of an experiment, and returns once an event of its trial has the text; kill ends the run with SIGKILL.
+func (s *sandbox) runUntil(experiment, event string) (kill func()) {
+	s.t.Helper()
+	s.write("killed.yaml", experiment)
+	cmd := s.command("run", "killed.yaml", "--variant", "plain", "--out", "rec")
+	var said strings.Builder
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = cmd.Wait() }()
+	events := filepath.Join(s.dir, "rec/trials/000/events.ndjson")
+	waitFor(s.t, func() bool {
+		select {
+		case <-done:
+			s.t.Fatalf("the run ended before it was killed: %s", said.String())
+		default:
+		}
+		return contains(events, event)
+	})
+	return func() {
+		if err := cmd.Process.Kill(); err != nil {
+			s.t.Fatal(err)
+		}
+		<-done
 	}
 }
 

@@ -56,33 +56,13 @@ func TestKillingARunLeavesNoNetworkDiskOrSetting(t *testing.T) {
 	}
 	before := machineNetwork(t)
 	s := newSandbox(t)
-	s.write("surrounded.yaml", surrounded(t))
-	cmd := s.command("run", "surrounded.yaml", "--variant", "plain", "--out", "rec")
-	var said strings.Builder
-	cmd.Stderr = &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() { defer close(done); _ = cmd.Wait() }()
-	events := filepath.Join(s.dir, "rec/trials/000/events.ndjson")
-	waitFor(t, func() bool {
-		select {
-		case <-done:
-			t.Fatalf("the run ended before it was killed: %s", said.String())
-		default:
-		}
-		return contains(events, "pause") // the last of the faults
-	})
+	kill := s.runUntil(surrounded(t), "pause") // the last of the faults
 	hosts := s.networks()
 	mounts := slices.DeleteFunc(s.left(), func(l string) bool { return !strings.HasPrefix(l, "mount ") })
-	if len(hosts) < 5 || len(mounts) < 2 { // a host for each server and the service; a disk for each primary
-		t.Errorf("in force are only %d networks and %q", len(hosts), mounts)
+	if len(hosts) < 5 || len(holding(hosts)) < 5 || len(mounts) < 2 { // a host for each server and the service; a disk for each primary
+		t.Errorf("in force are only %d networks, held by %q, and %q", len(hosts), holding(hosts), mounts)
 	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	<-done
+	kill()
 	if cleaned := s.run("clean"); cleaned.code != 0 || cleaned.stderr != "" {
 		t.Errorf("clean should undo what is left, got %v", cleaned)
 	}
