@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -40,6 +41,56 @@ const (
 	AuditViolations = "violations"
 )
 
+// The numbers of an audit of order.
+const (
+	AuditOrdered   = "ordered"   // effects whose place was looked at: the first of each acknowledged request
+	AuditOvertaken = "overtaken" // of those, the ones that came after the effect of a request that was sent only later
+)
+
+// Add puts what another audit of the same trial has found beside what this one has.
+func (a *Audit) Add(other Audit) {
+	if a.Numbers == nil {
+		a.Numbers = map[string]float64{}
+	}
+	maps.Copy(a.Numbers, other.Numbers)
+	a.Of = max(a.Of, other.Of)
+	a.Examples = append(a.Examples, other.Examples...)
+}
+
+// AccountForOrder compares the order in which effects happened with that of the requests which asked for them. Requests that were under
+// way at the same time have no order. One that was acknowledged before another was sent comes first (real-time precedence: Herlihy and
+// Wing, "Linearizability", ACM TOPLAS 12(3), 1990), and is overtaken when the other's effect is there before its own. Effects are keys, in
+// their order; a repetition counts at its first place. It is pure.
+func AccountForOrder(samples []Sample, op OpID, effects []int64) Audit {
+	asked := make(map[int64]Sample, len(samples))
+	for _, s := range samples {
+		if s.Op == op && (s.Outcome == OK || s.Outcome == Degraded) {
+			asked[s.Key] = s
+		}
+	}
+	a := account{numbers: map[string]float64{AuditOrdered: 0, AuditOvertaken: 0}}
+	var latest Sample // of those whose effects came before, the one that was sent last
+	for _, key := range effects {
+		s, first := asked[key]
+		if !first {
+			continue
+		}
+		delete(asked, key)
+		a.numbers[AuditOrdered]++
+		if latest.Sent > s.Done {
+			a.numbers[AuditOvertaken]++
+			if a.numbers[AuditOvertaken] < auditExamples {
+				a.examples = append(a.examples, fmt.Sprintf("overtaken: key %d, acknowledged at %v, by key %d, sent at %v",
+					s.Key, s.Done.Round(time.Millisecond), latest.Key, latest.Sent.Round(time.Millisecond)))
+			}
+		}
+		if s.Sent > latest.Sent {
+			latest = s
+		}
+	}
+	return Audit{Numbers: a.numbers, Of: int(a.numbers[AuditOrdered]), Examples: a.examples}
+}
+
 // Stored is what an engine holds of one key.
 type Stored struct {
 	Value int64
@@ -68,10 +119,10 @@ func AccountForWrites(samples []Sample, op OpID, stored map[int64]Stored) Audit 
 	if n := len(a.lost); n > 0 {
 		a.numbers[AuditLostS] = (a.lost[n-1].Done - a.lost[0].Done).Seconds()
 		if n >= auditExamples {
-			a.example(lostForm, a.lost[n-1]) // the one nearest to the fault
+			a.losses = append(a.losses, example(lostForm, a.lost[n-1])) // the one nearest to the fault
 		}
 	}
-	return Audit{Numbers: a.numbers, Of: int(a.numbers[AuditAcked]), Examples: a.examples}
+	return Audit{Numbers: a.numbers, Of: int(a.numbers[AuditAcked]), Examples: append(a.losses, a.examples...)}
 }
 
 const lostForm = "lost: key %d, value %d, acknowledged at %v"
@@ -81,7 +132,8 @@ type account struct {
 	stored   map[int64]Stored
 	numbers  map[string]float64
 	lost     []Sample
-	examples []string
+	losses   []string // examples of what was lost, which come first
+	examples []string // all others
 }
 
 func (a *account) write(s Sample) {
@@ -113,11 +165,15 @@ func (a *account) write(s Sample) {
 // count counts a finding, and shows the first few of its kind.
 func (a *account) count(name, form string, s Sample) {
 	a.numbers[name]++
+	to := &a.examples
+	if name == AuditLost {
+		to = &a.losses
+	}
 	if a.numbers[name] < auditExamples {
-		a.example(form, s)
+		*to = append(*to, example(form, s))
 	}
 }
 
-func (a *account) example(form string, s Sample) {
-	a.examples = append(a.examples, fmt.Sprintf(form, s.Key, s.Value, s.Done.Round(time.Millisecond)))
+func example(form string, s Sample) string {
+	return fmt.Sprintf(form, s.Key, s.Value, s.Done.Round(time.Millisecond))
 }

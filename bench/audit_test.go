@@ -60,3 +60,51 @@ func TestNothingIsAccountedForWhereNothingWasWritten(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 }
+
+func TestAJobIsOvertakenByOneThatWasSentAfterItsAcknowledgement(t *testing.T) {
+	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+	samples := []Sample{
+		{Key: 1, Outcome: OK, Sent: ms(0), Done: ms(5)},
+		{Key: 2, Outcome: OK, Sent: ms(3), Done: ms(8)}, // under way together with 1: they have no order
+		{Key: 3, Outcome: OK, Sent: ms(10), Done: ms(15)},
+		{Key: 4, Outcome: OK, Sent: ms(20), Done: ms(25)},
+		{Key: 5, Outcome: Unsure, Sent: ms(21), Done: ms(90)},      // nobody was told when it was accepted
+		{Key: 6, Op: 1, Outcome: OK, Sent: ms(30), Done: ms(31)},   // another operation
+		{Key: 7, Outcome: Refused, Sent: ms(200), Done: ms(201)},   // it has no effect, or a wrong one
+		{Key: 8, Outcome: OK, Sent: ms(300), Done: ms(301)},        // it never happened
+		{Key: 9, Outcome: Degraded, Sent: ms(400), Done: ms(4000)}, // acknowledged late, and so behind nobody
+	}
+	for name, tc := range map[string]struct {
+		effects            []int64
+		ordered, overtaken float64
+	}{
+		"in order":                         {[]int64{1, 2, 3, 4}, 4, 0},
+		"concurrent ones swapped":          {[]int64{2, 1, 3, 4}, 4, 0},
+		"one overtaken":                    {[]int64{1, 3, 2, 4}, 4, 1},
+		"all overtaken by the last":        {[]int64{4, 1, 2, 3}, 4, 3},
+		"a repetition is no place":         {[]int64{1, 2, 3, 1, 4, 2}, 4, 0},
+		"those without an acknowledgement": {[]int64{5, 7, 6, 1, 2, 99}, 2, 0},
+		"late acknowledgement":             {[]int64{1, 9, 4}, 3, 1},
+		"nothing":                          {nil, 0, 0},
+	} {
+		a := AccountForOrder(samples, 0, tc.effects)
+		if a.Numbers[AuditOrdered] != tc.ordered || a.Numbers[AuditOvertaken] != tc.overtaken || a.Of != int(tc.ordered) {
+			t.Errorf("%s: %+v, want %v of %v overtaken", name, a, tc.overtaken, tc.ordered)
+		}
+		if (len(a.Examples) > 0) != (tc.overtaken > 0) {
+			t.Errorf("%s: examples %q", name, a.Examples)
+		}
+	}
+	if a := AccountForOrder(samples, 0, []int64{1, 3, 2}); a.Examples[0] != "overtaken: key 2, acknowledged at 8ms, by key 3, sent at 10ms" {
+		t.Errorf("%q", a.Examples)
+	}
+}
+
+func TestAuditsAddUp(t *testing.T) {
+	var a Audit
+	a.Add(Audit{Numbers: map[string]float64{"x": 1}, Of: 3, Examples: []string{"e"}})
+	a.Add(Audit{Numbers: map[string]float64{"y": 2}, Of: 2})
+	if a.Of != 3 || a.Numbers["x"] != 1 || a.Numbers["y"] != 2 || len(a.Examples) != 1 {
+		t.Errorf("%+v", a)
+	}
+}

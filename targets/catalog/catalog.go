@@ -4,6 +4,7 @@ package catalog
 
 import (
 	"shakedown/bench"
+	"shakedown/targets/async/queue"
 	"shakedown/targets/cache/aside"
 	"shakedown/targets/db/keyvalue"
 	"shakedown/targets/db/pooling"
@@ -21,6 +22,7 @@ func Patterns() []bench.Pattern {
 		pooling.Pattern,
 		keyvalue.Pattern,
 		aside.Pattern,
+		queue.Pattern,
 		breaker.Pattern,
 		retry.Pattern,
 		degradation.Pattern,

@@ -1,0 +1,114 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"shakedown/bench"
+	"shakedown/targets/serve"
+)
+
+// A job is what goes through a queue.
+type job struct {
+	Key int64 `json:"key"`
+	// At is when it was accepted, by the clock that all processes share, in nanoseconds.
+	At int64 `json:"at"`
+	// Tries is how often it has failed, where the broker does not count that itself.
+	Tries int `json:"tries,omitempty"`
+}
+
+func (j job) encode() []byte {
+	raw, _ := json.Marshal(j) // three numbers
+	return raw
+}
+
+func decodeJob(body []byte) (job, error) {
+	var j job
+	if err := json.Unmarshal(body, &j); err != nil {
+		return job{}, fmt.Errorf("a job that is none of ours: %.40q", body)
+	}
+	return j, nil
+}
+
+// A broker is a connection to a queue, for producers and consumers. Its methods may be called from many goroutines.
+type broker interface {
+	// publish returns nil once the broker has said that it has the job, or, unconfirmed, once the job is on its way. An error that is
+	// serve.ErrUnsure leaves open whether it has it; serve.ErrRefused says that it did not want it.
+	publish(ctx context.Context, j job) error
+	// consume gives jobs to one consumer, one after the other, until ctx ends. The error says what went wrong with the connection;
+	// consume may be called again then, and the broker gives again what was not acknowledged.
+	consume(ctx context.Context, consumer string, work func(context.Context, delivery)) error
+}
+
+// A delivery is a job as a consumer is given it.
+type delivery struct {
+	job     job
+	attempt int // 1 for the first
+	// ack tells the broker that the job is done. Where a consumer acknowledges before it begins, it was told already.
+	ack func(context.Context) error
+	// fail tells the broker that it is not: it is tried again, or given up.
+	fail func(context.Context) error
+}
+
+// kind is one sort of broker.
+type kind struct {
+	// open connects a process to the broker.
+	open func(ctx context.Context, s *serve.Server, c Config) (broker, error)
+	// admin connects straight to it, to prepare a trial and to look at what it has left.
+	admin func(ctx context.Context, env bench.Env, c Config) (admin, error)
+}
+
+// admin makes queues and looks into them.
+type admin interface {
+	// reset makes the queues as the configuration wants them, without a job.
+	reset(ctx context.Context) error
+	// waiting is how many jobs the queue has, as far as the broker counts them without an effort.
+	waiting(ctx context.Context) (int, error)
+	// take empties the queue and that of dead letters, and returns what was in them.
+	take(ctx context.Context) (left, given []job, err error)
+	close() error
+}
+
+// The names of brokers are those of engines.
+const (
+	redisBroker    = "redis"
+	postgresBroker = "postgres"
+	rabbitBroker   = "rabbitmq"
+	natsBroker     = "nats"
+)
+
+var kinds = map[string]*kind{
+	redisBroker:    {openRedis, adminRedis},
+	postgresBroker: {openPostgres, adminPostgres},
+	rabbitBroker:   {openRabbit, adminRabbit},
+	natsBroker:     {openNATS, adminNATS},
+}
+
+// settled is the acknowledgement of a job that was acknowledged before it began.
+func settled(context.Context) error { return nil }
+
+// unsure says of an error that the job may be in the queue or not.
+func unsure(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", serve.ErrUnsure, err)
+}
+
+// pause waits, or until ctx ends; it says whether the time is over.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// errGone is why a consumer begins anew.
+var errGone = errors.New("the connection to the broker has ended")
