@@ -21,8 +21,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"shakedown/chaos"
-	"shakedown/chaos/disk"
 	"shakedown/internal/proc"
 	"shakedown/internal/workdir"
 )
@@ -114,7 +112,7 @@ func (k natsKind) Start(ctx context.Context, o StartOptions) (Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &natsServer{name: o.Name, version: program.Version, source: program.Path, settings: maps.Clone(o.Settings)}
+	n := &natsServer{loopbackServer: loopbackServer{name: o.Name, version: program.Version, source: program.Path, settings: maps.Clone(o.Settings)}}
 	if err := n.start(ctx, o, dir, program); err != nil {
 		loopback.give(n.ports...)
 		return nil, err
@@ -204,7 +202,7 @@ func (k natsKind) Attach(ctx context.Context, address string) (Instance, error) 
 	if err != nil {
 		return nil, fmt.Errorf("--nats-url: %w", err)
 	}
-	n := &natsServer{name: k.Name(), source: withoutPassword(address), url: u}
+	n := &natsServer{loopbackServer: loopbackServer{name: k.Name(), source: withoutPassword(address)}, url: u}
 	err = n.ask(ctx, func(c *nats.Conn) error {
 		n.version = c.ConnectedServerVersion()
 		return nil
@@ -217,11 +215,8 @@ func (k natsKind) Attach(ctx context.Context, address string) (Instance, error) 
 
 // natsServer is a running NATS server.
 type natsServer struct {
-	name, version, source string
-	settings              map[string]string
-	url                   *url.URL
-	ports                 []int
-	own                   *own // nil when attached
+	loopbackServer
+	url *url.URL
 }
 
 var (
@@ -229,20 +224,8 @@ var (
 	_ Disked   = (*natsServer)(nil)
 )
 
-// Name is the server's name.
-func (n *natsServer) Name() string { return n.name }
-
 // Kind is "nats".
 func (*natsServer) Kind() string { return natsKind{}.Name() }
-
-// Version is the server's version.
-func (n *natsServer) Version() string { return n.version }
-
-// Source is where the server comes from.
-func (n *natsServer) Source() string { return n.source }
-
-// Settings are those that were asked for.
-func (n *natsServer) Settings() map[string]string { return n.settings }
 
 // URL is what nats.Connect takes.
 func (n *natsServer) URL() string { return n.url.String() }
@@ -256,9 +239,6 @@ func (n *natsServer) URLVia(addr, _ string) string {
 
 // Dial is where the server listens: it knows no unix socket.
 func (n *natsServer) Dial() (network, address string) { return "tcp", n.url.Host }
-
-// HostAddr is empty: it is on no host of its own.
-func (*natsServer) HostAddr() string { return "" }
 
 // ask connects once, calls do, and hangs up.
 func (n *natsServer) ask(ctx context.Context, do func(*nats.Conn) error) error {
@@ -293,25 +273,6 @@ func (n *natsServer) Healthy(ctx context.Context) error {
 		return fmt.Errorf("%s does not answer: %w", n.name, err)
 	}
 	return nil
-}
-
-// Process is the server's process.
-func (n *natsServer) Process() chaos.Process {
-	if n.own == nil {
-		return foreign(n.name)
-	}
-	return n.own
-}
-
-// Disk is the disk that its data is on.
-func (n *natsServer) Disk() *disk.Disk { return n.own.ownDisk() }
-
-// Crashed says whether the run's own server died by itself.
-func (n *natsServer) Crashed() error {
-	if n.own == nil {
-		return nil
-	}
-	return n.own.crashed()
 }
 
 // Reset removes every stream of the run's own server; an attached one is left as it is.
@@ -375,6 +336,3 @@ func (n *natsServer) Stats(ctx context.Context) ([]Stat, error) {
 		{Name: "shakedown_nats_stored_bytes", Type: "gauge", Value: jsz.Bytes},
 	}, nil
 }
-
-// Ours is nil for a server of the run.
-func (n *natsServer) Ours() error { return ours(n.own) }

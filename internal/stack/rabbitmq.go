@@ -20,8 +20,6 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"shakedown/chaos"
-	"shakedown/chaos/disk"
 	"shakedown/internal/proc"
 )
 
@@ -113,7 +111,7 @@ func (k rabbitKind) Start(ctx context.Context, o StartOptions) (Instance, error)
 		return nil, err
 	}
 	r := &rabbitServer{
-		name: o.Name, version: program.Version, source: program.Path, settings: maps.Clone(o.Settings), uri: amqp.URI{
+		loopbackServer: loopbackServer{name: o.Name, version: program.Version, source: program.Path, settings: maps.Clone(o.Settings)}, uri: amqp.URI{
 			Scheme: "amqp", Host: "127.0.0.1", Username: "guest", Password: "guest", Vhost: "/", // the node's own user, who may come by loopback only
 		},
 	}
@@ -282,7 +280,7 @@ func (k rabbitKind) Attach(ctx context.Context, address string) (Instance, error
 	if err != nil {
 		return nil, errors.New("--rabbitmq-url: the address cannot be read: " + rabbitLike)
 	}
-	r := &rabbitServer{name: k.Name(), source: withoutPassword(address), uri: uri}
+	r := &rabbitServer{loopbackServer: loopbackServer{name: k.Name(), source: withoutPassword(address)}, uri: uri}
 	err = r.ask(ctx, func(c *amqp.Connection) error {
 		r.version, _ = c.Properties["version"].(string)
 		return nil
@@ -295,12 +293,9 @@ func (k rabbitKind) Attach(ctx context.Context, address string) (Instance, error
 
 // rabbitServer is a running node.
 type rabbitServer struct {
-	name, version, source string
-	settings              map[string]string
-	uri                   amqp.URI
-	ports                 []int
-	own                   *own // nil when attached
-	mapper                proc.Spec
+	loopbackServer
+	uri    amqp.URI
+	mapper proc.Spec
 
 	mu   sync.Mutex
 	epmd *proc.Process
@@ -311,20 +306,8 @@ var (
 	_ Disked   = (*rabbitServer)(nil)
 )
 
-// Name is the server's name.
-func (r *rabbitServer) Name() string { return r.name }
-
 // Kind is "rabbitmq".
 func (*rabbitServer) Kind() string { return rabbitKind{}.Name() }
-
-// Version is the server's version.
-func (r *rabbitServer) Version() string { return r.version }
-
-// Source is where the server comes from.
-func (r *rabbitServer) Source() string { return r.source }
-
-// Settings are those that were asked for.
-func (r *rabbitServer) Settings() map[string]string { return r.settings }
 
 // URL is what amqp.Dial takes.
 func (r *rabbitServer) URL() string { return r.uri.String() }
@@ -343,9 +326,6 @@ func (r *rabbitServer) URLVia(addr, _ string) string {
 func (r *rabbitServer) Dial() (network, address string) {
 	return "tcp", net.JoinHostPort(r.uri.Host, fmt.Sprint(r.uri.Port))
 }
-
-// HostAddr is empty: it is on no host of its own.
-func (*rabbitServer) HostAddr() string { return "" }
 
 // ask connects, calls do, and hangs up.
 func (r *rabbitServer) ask(ctx context.Context, do func(*amqp.Connection) error) error {
@@ -384,25 +364,6 @@ func (r *rabbitServer) Healthy(ctx context.Context) error {
 	return nil
 }
 
-// Process is the server's process.
-func (r *rabbitServer) Process() chaos.Process {
-	if r.own == nil {
-		return foreign(r.name)
-	}
-	return r.own
-}
-
-// Disk is the disk that its data is on.
-func (r *rabbitServer) Disk() *disk.Disk { return r.own.ownDisk() }
-
-// Crashed says whether the run's own server died by itself.
-func (r *rabbitServer) Crashed() error {
-	if r.own == nil {
-		return nil
-	}
-	return r.own.crashed()
-}
-
 // Reset does nothing: AMQP cannot list queues, and every trial has a node of its own.
 func (*rabbitServer) Reset(context.Context) error { return nil }
 
@@ -415,6 +376,3 @@ func (r *rabbitServer) Stop(ctx context.Context) error {
 	loopback.give(r.ports...)
 	return err
 }
-
-// Ours is nil for a server of the run.
-func (r *rabbitServer) Ours() error { return ours(r.own) }
