@@ -45,7 +45,7 @@ func yamlFile[T any](t *testing.T, name string) T {
 
 func TestComposeServicesArePinnedHealthyAndOnLoopback(t *testing.T) {
 	project := loadCompose(t)
-	if got := project.ServiceNames(); !slices.Equal(got, []string{"etcd", "grafana", "nats", "postgres", "prometheus", "rabbitmq", "redis"}) {
+	if got := project.ServiceNames(); !slices.Equal(got, []string{"etcd", "grafana", "mariadb", "nats", "postgres", "prometheus", "rabbitmq", "redis"}) {
 		t.Errorf("the services are %v", got)
 	}
 	for name, s := range project.Services {

@@ -47,6 +47,7 @@ report are kept in a run directory.`,
 	f.StringVar(&o.EtcdURL, "etcd-url", "", "use the etcd server at this `URL` instead of starting one")
 	f.StringVar(&o.RabbitMQURL, "rabbitmq-url", "", "use the RabbitMQ node at this `URL` instead of starting one")
 	f.StringVar(&o.NATSURL, "nats-url", "", "use the NATS server with JetStream at this `URL` instead of starting one")
+	f.StringVar(&o.MariaDBURL, "mariadb-url", "", "use the MariaDB server at this `URL` instead of starting one")
 	f.StringSliceVar(&o.AllowTarget, "allow-target", nil, "`hosts` other than this machine that load and faults may hit")
 	f.StringVar(&o.Telemetry, "telemetry", "", fmt.Sprintf("loopback `address` of /metrics and of Prometheus service discovery, "+
 		"or off (default %s, if it is free)", session.DefaultTelemetry))

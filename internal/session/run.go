@@ -44,7 +44,7 @@ type Options struct {
 	Variants, Params      []string
 	Out, Format           string
 	PostgresURL, RedisURL string
-	EtcdURL               string
+	EtcdURL, MariaDBURL   string
 	RabbitMQURL, NATSURL  string
 	AllowTarget           []string
 	Telemetry             string // an address that must be free, "off", or nothing for DefaultTelemetry if it is free
@@ -63,6 +63,7 @@ func Run(ctx context.Context, o Options, out, progress io.Writer) error {
 		Experiments: o.Experiments, Quick: o.Quick, Variants: o.Variants, Params: o.Params, Out: o.Out,
 		Attach: map[string]string{
 			"postgres": o.PostgresURL, "redis": o.RedisURL, "etcd": o.EtcdURL, "rabbitmq": o.RabbitMQURL, "nats": o.NATSURL,
+			"mariadb": o.MariaDBURL,
 		}, AllowTarget: o.AllowTarget,
 	}, time.Now())
 	if err != nil {

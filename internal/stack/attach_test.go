@@ -105,6 +105,7 @@ func TestAttachSaysInOneLineWhatIsWrong(t *testing.T) {
 	}
 	nobody := closed.Addr().String()
 	_ = closed.Close()
+	mariadbVia := brokenMariaDB(t)
 	for name, tc := range map[string]struct {
 		kind          Kind
 		address, want string
@@ -119,6 +120,10 @@ func TestAttachSaysInOneLineWhatIsWrong(t *testing.T) {
 		"redis, unreachable":         {redisKind{}, "redis://u:s3cret-guess@" + nobody, "connection refused"},
 		"redis, something else":      {redisKind{}, "http://u:s3cret-guess@h", "--redis-url"},
 		"redis, not an address":      {redisKind{}, "redis://u:s3cret-guess@h:po rt", "--redis-url"},
+		"mariadb, wrong password":    {mariadbKind{}, mariadbVia("s3cret-guess", mariadbDB), "wrong user or password"},
+		"mariadb, missing database":  {mariadbKind{}, mariadbVia("", "nowhere"), "no such database"},
+		"mariadb, unreachable":       {mariadbKind{}, "mariadb://u:s3cret-guess@" + nobody + "/d", "connection refused"},
+		"mariadb, not an address":    {mariadbKind{}, "mysql://u:s3cret-guess@h:port/d", "should look like"},
 		"etcd, unreachable":          {etcdKind{}, "http://" + nobody, "connection refused"},
 		"etcd, with a password":      {etcdKind{}, "http://u:s3cret-guess@" + nobody, "should look like"},
 		"etcd, without a port":       {etcdKind{}, "http://h", "--etcd-url"},

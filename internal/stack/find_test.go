@@ -23,6 +23,8 @@ func TestParseVersion(t *testing.T) {
 		{redisVersion, "Redis server v=8.0-rc1 sha=0\n", "8.0-rc1"},
 		{redisVersion, "", ""},
 		{etcdVersion, "etcd Version: 3.4.23\nGit SHA: Not provided\n", "3.4.23"},
+		{mariadbVersion, "mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)\n", "10.11.19"},
+		{mariadbVersion, "mysqld  Ver 8.0.34 for Linux on x86_64 (MySQL Community Server - GPL)\n", ""},
 		{etcdVersion, "etcdctl version: 3.4.23\n", ""},
 	} {
 		got, err := parseVersion(tc.text, tc.pattern)
@@ -81,7 +83,7 @@ func TestLookup(t *testing.T) {
 			t.Errorf("Lookup(%q) = %v, %v", k.Name(), got, err)
 		}
 	}
-	if _, err := Lookup("oracle"); err == nil || !strings.Contains(err.Error(), "postgres, redis, etcd") {
+	if _, err := Lookup("oracle"); err == nil || !strings.Contains(err.Error(), "postgres, redis, etcd, rabbitmq, nats, mariadb") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -99,6 +101,8 @@ func TestWordsPickTheComplaintOutOfALog(t *testing.T) {
 		{"redis, configuration", redisWords, "\n*** FATAL CONFIG FILE ERROR (Redis 7) ***\n>>> 'x'\nBad directive", "*** FATAL CONFIG FILE ERROR (Redis 7) *** | >>> 'x' | Bad directive"},
 		{"redis, warning", redisWords, "1:M * fine\n1:M # no memory\n1:M * bye", "1:M # no memory"},
 		{"redis, silent", redisWords, "", ""},
+		{"mariadb, an error", mariadbWords, "2026-01-01 0 [Note] fine\n2026-01-01 0 [ERROR] mariadbd: unknown variable 'x=1'\n2026-01-01 0 [ERROR] Aborting", "mariadbd: unknown variable 'x=1'"},
+		{"mariadb, nothing grave", mariadbWords, "a\nb", "a | b"},
 		{"etcd, a flag", etcdWords, "flag provided but not defined: -x\nUsage:\n\n  etcd [flags]", "flag provided but not defined: -x"},
 		{"etcd, grave", etcdWords, `{"level":"info","msg":"fine"}` + "\n" + `{"level":"fatal","msg":"discovery failed","error":"bind: in use"}`, "discovery failed: bind: in use"},
 		{"etcd, panic", etcdWords, `{"level":"info","msg":"fine"}` + "\npanic: no\ngoroutine 1 [running]:", "panic: no"},

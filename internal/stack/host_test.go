@@ -2,15 +2,18 @@ package stack
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"net"
 	"net/http"
 	"os"
 	"testing"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
+	"shakedown/internal/mysqlurl"
 	"shakedown/internal/netns"
 )
 
@@ -38,6 +41,19 @@ var askFrom = map[string]func(ctx context.Context, from *netns.Host, url string)
 		c := redis.NewClient(options)
 		defer func() { _ = c.Close() }()
 		return c.Ping(ctx).Err()
+	},
+	"mariadb": func(ctx context.Context, from *netns.Host, url string) error {
+		config, err := mysqlurl.Parse(url)
+		if err != nil {
+			return err
+		}
+		config.DialFunc = from.Namespace().DialContext
+		connector, err := mysql.NewConnector(config)
+		if err != nil {
+			return err
+		}
+		db := sql.OpenDB(connector)
+		return errors.Join(db.PingContext(ctx), db.Close())
 	},
 	"etcd": func(ctx context.Context, from *netns.Host, url string) error {
 		e, err := etcdAt(url)

@@ -77,7 +77,7 @@ func (k postgres) Start(ctx context.Context, o StartOptions) (Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	template, err := openTemplate(ctx, o.Keeper, o.Run.Root().Templates(), program)
+	template, err := openMould(ctx, o.Run.Root().Templates(), pgMould(o.Keeper, program))
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}

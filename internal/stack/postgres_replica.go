@@ -193,13 +193,12 @@ func (s *pgServer) baseBackup(ctx context.Context, k *proc.Keeper, dir, data str
 	if err != nil {
 		return err
 	}
-	return runTool(ctx, k, tool{
-		dir: dir, path: path, env: []string{"PGPASSWORD=" + s.config.Password},
-		args: append([]string{
-			"--host=" + s.config.Host, "--port=" + pgPort, "--username=" + s.config.User, "--no-password",
-			"--pgdata=" + data, "--wal-method=stream", "--checkpoint=fast",
-		}, more...),
-	})
+	copying := pgTool(dir, path, append([]string{
+		"--host=" + s.config.Host, "--port=" + pgPort, "--username=" + s.config.User, "--no-password",
+		"--pgdata=" + data, "--wal-method=stream", "--checkpoint=fast",
+	}, more...)...)
+	copying.env = append(copying.env, "PGPASSWORD="+s.config.Password)
+	return runTool(ctx, k, copying)
 }
 
 // beside finds a program in the folder of another, or in that to which the other is a link.

@@ -16,7 +16,7 @@ import (
 )
 
 // kinds is the list of engines.
-var kinds = []Kind{postgres{}, redisKind{}, etcdKind{}, rabbitKind{}, natsKind{}}
+var kinds = []Kind{postgres{}, redisKind{}, etcdKind{}, rabbitKind{}, natsKind{}, mariadbKind{}}
 
 // Kinds are all engines that this package knows.
 func Kinds() []Kind { return slices.Clone(kinds) }
@@ -35,7 +35,7 @@ func Lookup(name string) (Kind, error) {
 
 // Kind is one sort of engine.
 type Kind interface {
-	// Name is the name that experiments use: "postgres", "redis", "etcd".
+	// Name is the name that experiments use: "postgres", "redis", "etcd", "mariadb".
 	Name() string
 	// Find finds the engine's program; the error is a *MissingError when it is not installed.
 	Find() (Program, error)

@@ -104,7 +104,7 @@ var put = map[string]func(context.Context, string, string) error{
 	"redis": func(ctx context.Context, url, v string) error {
 		return onRedis(url, func(c *redis.Client) error { return c.Set(ctx, "fact", v, 0).Err() })
 	},
-	"etcd": putEtcd,
+	"etcd": putEtcd, "mariadb": putMariaDB,
 }
 
 var get = map[string]func(context.Context, string) (string, error){
@@ -117,7 +117,7 @@ var get = map[string]func(context.Context, string) (string, error){
 		err = onRedis(url, func(c *redis.Client) error { v, err = c.Get(ctx, "fact").Result(); return err })
 		return v, err
 	},
-	"etcd": getEtcd,
+	"etcd": getEtcd, "mariadb": getMariaDB,
 }
 
 func onPostgres(ctx context.Context, url string, f func(*pgx.Conn) error) error {
@@ -253,6 +253,13 @@ func TestAWrongSettingIsTheServersOwnWordsInOneLine(t *testing.T) {
 			"port=6379":         "harness's own",
 			"Save!=1":           "cannot be the name",
 			"save=1\nport 1":    "line break",
+		},
+		"mariadb": {
+			"no_such_setting=1":            "unknown variable 'no-such-setting=1'",
+			"innodb_buffer_pool_size=lots": "Error while setting value 'lots'",
+			"skip-networking=0":            "harness's own",
+			"Data!=1":                      "cannot be the name",
+			"sql_mode=a\nuser=":            "line break",
 		},
 		"etcd": {
 			"no-such-setting=1":       "flag provided but not defined: -no-such-setting",

@@ -6,6 +6,7 @@ import (
 	"shakedown/bench"
 	"shakedown/targets/async/queue"
 	"shakedown/targets/cache/aside"
+	"shakedown/targets/db/isolation"
 	"shakedown/targets/db/keyvalue"
 	"shakedown/targets/db/pooling"
 	"shakedown/targets/db/relational"
@@ -19,6 +20,7 @@ import (
 func Patterns() []bench.Pattern {
 	return []bench.Pattern{
 		relational.Pattern,
+		isolation.Pattern,
 		pooling.Pattern,
 		keyvalue.Pattern,
 		aside.Pattern,

@@ -50,6 +50,7 @@ func (d deadPort) instead(live string) (string, error) {
 	query := u.Query()
 	query.Del("host") // where PostgreSQL URLs name a unix socket
 	query.Del("port")
+	query.Del("socket") // where those of MariaDB do
 	u.RawQuery = query.Encode()
 	return u.String(), nil
 }
