@@ -19,7 +19,7 @@ func pgMould(k *proc.Keeper, program Program) mould {
 	return mould{
 		name: "postgres-" + program.Version, of: append([]string{program.Path, pgDB}, initdbArgs...),
 		whole: []string{"PG_VERSION", "global/pg_control", "base", "pg_wal"},
-		fill: func(ctx context.Context, dir, data, password string) error {
+		fill: func(ctx context.Context, dir, data, _ string) error { // which initdb reads from its file
 			file := filepath.Join(dir, passwordFile)
 			init := pgTool(dir, filepath.Join(filepath.Dir(program.Path), "initdb"), append([]string{"--pgdata=" + data, "--pwfile=" + file}, initdbArgs...)...)
 			if err := runTool(ctx, k, init); err != nil {

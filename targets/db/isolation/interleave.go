@@ -199,7 +199,7 @@ func (x *interleaver) look(ctx context.Context, s int, p *pending) (ended bool, 
 				return false, nil
 			}
 		case <-bound.C:
-			return false, fmt.Errorf("T%d, %s: it neither ends nor waits for a lock within %v", s, p.sql, waitBound)
+			return false, fmt.Errorf("session %d, %s: it neither ends nor waits for a lock within %v", s, p.sql, waitBound)
 		}
 	}
 }
@@ -230,7 +230,7 @@ func (x *interleaver) awaitAny(ctx context.Context) error {
 // end takes down what a statement came to.
 func (x *interleaver) end(p *pending, r result) {
 	delete(x.busy, p.in)
-	what := ""
+	var what string
 	switch {
 	case r.err != nil:
 		what = "error: " + plain(r.err)
