@@ -8,55 +8,19 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"shakedown/bench"
+	"shakedown/targets/internal/direct"
 )
-
-// scanned is how many keys one step of a scan looks at.
-const scanned = 1000
-
-// withRedis lends a client that goes straight to the trial's Redis.
-func withRedis(env bench.Env, use func(*redis.Client) error) error {
-	url, err := env.URL("redis")
-	if err != nil {
-		return err
-	}
-	options, err := redis.ParseURL(url)
-	if err != nil {
-		return fmt.Errorf("redis: %w", err)
-	}
-	client := redis.NewClient(options)
-	defer func() { _ = client.Close() }()
-	return use(client)
-}
-
-// each calls do with the keys of the pattern, some at a time.
-func each(ctx context.Context, c *redis.Client, do func(keys []string) error) error {
-	for cursor := uint64(0); ; {
-		keys, next, err := c.Scan(ctx, cursor, prefix+"*", scanned).Result()
-		if err == nil && len(keys) > 0 {
-			err = do(keys)
-		}
-		if err != nil || next == 0 {
-			return err
-		}
-		cursor = next
-	}
-}
 
 // seed removes what an earlier trial has written.
 func seed(ctx context.Context, env bench.Env, _ json.RawMessage) error {
-	return withRedis(env, func(c *redis.Client) error {
-		if err := each(ctx, c, func(keys []string) error { return c.Unlink(ctx, keys...).Err() }); err != nil {
-			return fmt.Errorf("seed redis: %w", err)
-		}
-		return nil
-	})
+	return direct.RemoveKeys(ctx, env, prefix)
 }
 
 // audit reads all that is stored, and accounts for every acknowledged write.
 func audit(ctx context.Context, env bench.Env, _ json.RawMessage, samples []bench.Sample) (bench.Audit, error) {
 	stored := map[int64]bench.Stored{}
-	err := withRedis(env, func(c *redis.Client) error {
-		return each(ctx, c, func(keys []string) error {
+	err := direct.Redis(env, func(c *redis.Client) error {
+		return direct.EachKeys(ctx, c, prefix, func(keys []string) error {
 			values, err := c.MGet(ctx, keys...).Result()
 			if err != nil {
 				return err

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -56,19 +55,9 @@ func (s *service) write(ctx context.Context, r *http.Request) (serve.Answer, err
 	}
 	value := crash.ValueOf(key)
 	err = s.dep.Do(ctx, func(ctx context.Context) error {
-		return doubt(s.redis.Set(ctx, redisKey(key), s.config.pad(value), 0).Err())
+		return serve.RedisDoubt(s.redis.Set(ctx, redisKey(key), s.config.pad(value), 0).Err())
 	})
 	return serve.Answer{Value: value}, err
-}
-
-// doubt marks an error after which the value may be there or not: Redis was sent the command, and has not said what became of it.
-func doubt(err error) error {
-	var said redis.Error
-	var dial *net.OpError
-	if err == nil || errors.As(err, &said) || errors.As(err, &dial) && dial.Op == "dial" {
-		return err
-	}
-	return fmt.Errorf("%w: %w", serve.ErrUnsure, err)
 }
 
 const prefix = "shakedown:kv:"

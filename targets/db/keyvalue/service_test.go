@@ -1,22 +1,18 @@
 package keyvalue
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strconv"
-	"syscall"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
 
 	"shakedown/bench"
-	"shakedown/targets/serve"
+	"shakedown/targets/internal/direct"
 	"shakedown/targets/targettest"
 )
 
@@ -53,13 +49,13 @@ func TestTheAuditFindsWhatWasTakenAway(t *testing.T) {
 		samples = append(samples, bench.Sample{Seq: uint64(key), Key: key, Value: a.Value, Outcome: bench.OK})
 	}
 	want(t, env, raw, samples, 0, 0)
-	if err := withRedis(env, func(c *redis.Client) error {
+	if err := direct.Redis(env, func(c *redis.Client) error {
 		return errors.Join(c.Del(ctx, redisKey(3), redisKey(1400)).Err(), c.Set(ctx, redisKey(5), config().pad(99), 0).Err())
 	}); err != nil {
 		t.Fatal(err)
 	}
 	want(t, env, raw, samples, 2, 1)
-	if err := withRedis(env, func(c *redis.Client) error { return c.Set(ctx, redisKey(7), "torn", 0).Err() }); err != nil {
+	if err := direct.Redis(env, func(c *redis.Client) error { return c.Set(ctx, redisKey(7), "torn", 0).Err() }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := audit(ctx, env, raw, samples); err == nil {
@@ -76,23 +72,5 @@ func want(t *testing.T, env bench.Env, raw json.RawMessage, samples []bench.Samp
 	a, err := audit(t.Context(), env, raw, samples)
 	if err != nil || a.Numbers[bench.AuditLost] != lost || a.Numbers[bench.AuditChanged] != changed || a.Of != len(samples) {
 		t.Errorf("audit: %+v, %v; want %v lost and %v changed", a, err, lost, changed)
-	}
-}
-
-func TestOnlyAnAnswerOrARefusedConnectionIsCertain(t *testing.T) {
-	for _, tt := range []struct {
-		err    error
-		unsure bool
-	}{
-		{nil, false},
-		{redis.Nil, false}, // what Redis said
-		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, false},
-		{&net.OpError{Op: "read", Err: syscall.ECONNRESET}, true},
-		{io.EOF, true},
-		{context.DeadlineExceeded, true},
-	} {
-		if err := doubt(tt.err); errors.Is(err, serve.ErrUnsure) != tt.unsure || !errors.Is(err, tt.err) {
-			t.Errorf("%v became %v", tt.err, err)
-		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"shakedown/bench"
 	"shakedown/targets/internal/crash"
+	"shakedown/targets/internal/direct"
 	"shakedown/targets/serve"
 )
 
@@ -52,37 +53,14 @@ func (s *service) write(ctx context.Context, r *http.Request) (serve.Answer, err
 	value := crash.ValueOf(key)
 	err = s.dep.Do(ctx, func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, `insert into shakedown_writes (key, value) values ($1, $2)`, key, value)
-		return doubt(err)
+		return serve.PostgresDoubt(err)
 	})
 	return serve.Answer{Value: value}, err
 }
 
-// doubt marks an error after which the row may be there or not: the server was sent the statement, and has not said what became of it.
-func doubt(err error) error {
-	var said *pgconn.PgError
-	if err == nil || errors.As(err, &said) && said.Severity == "ERROR" || pgconn.SafeToRetry(err) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", serve.ErrUnsure, err)
-}
-
-// withPostgres lends a connection that goes straight to the trial's PostgreSQL.
-func withPostgres(ctx context.Context, env bench.Env, use func(*pgx.Conn) error) error {
-	url, err := env.URL("postgres")
-	if err != nil {
-		return err
-	}
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	return use(conn)
-}
-
 // seed makes the table anew, for good: the trial's own setting may not be worth much. It has no key: a row that is there twice must show.
 func seed(ctx context.Context, env bench.Env, _ json.RawMessage) error {
-	err := withPostgres(ctx, env, func(c *pgx.Conn) error {
+	err := direct.Postgres(ctx, env, func(c *pgx.Conn) error {
 		_, err := c.Exec(ctx, `
 			set synchronous_commit = on;
 			drop table if exists shakedown_writes;
@@ -101,7 +79,7 @@ const undefinedTable = "42P01"
 // audit reads all rows, and accounts for every acknowledged commit.
 func audit(ctx context.Context, env bench.Env, _ json.RawMessage, samples []bench.Sample) (bench.Audit, error) {
 	stored := map[int64]bench.Stored{}
-	err := withPostgres(ctx, env, func(c *pgx.Conn) error {
+	err := direct.Postgres(ctx, env, func(c *pgx.Conn) error {
 		rows, err := c.Query(ctx, `select key, value from shakedown_writes`)
 		if err != nil {
 			return err

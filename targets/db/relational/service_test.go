@@ -2,8 +2,6 @@ package relational
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,10 +9,9 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"shakedown/bench"
-	"shakedown/targets/serve"
+	"shakedown/targets/internal/direct"
 	"shakedown/targets/targettest"
 )
 
@@ -63,7 +60,7 @@ func TestTheAuditFindsWhatWasTakenAway(t *testing.T) {
 
 func change(t *testing.T, env bench.Env, sql string) {
 	t.Helper()
-	if err := withPostgres(t.Context(), env, func(c *pgx.Conn) error {
+	if err := direct.Postgres(t.Context(), env, func(c *pgx.Conn) error {
 		_, err := c.Exec(t.Context(), sql)
 		return err
 	}); err != nil {
@@ -78,20 +75,4 @@ func want(t *testing.T, env bench.Env, samples []bench.Sample, lost, doubled flo
 		t.Errorf("audit: %+v, %v; want %v lost and %v doubled", a, err, lost, doubled)
 	}
 	return a
-}
-
-func TestOnlyWhatPostgresSaysIsCertain(t *testing.T) {
-	for _, tt := range []struct {
-		err    error
-		unsure bool
-	}{
-		{nil, false},
-		{&pgconn.PgError{Severity: "ERROR", Code: "23505"}, false},
-		{&pgconn.PgError{Severity: "FATAL", Code: "57P01"}, true}, // it ended, and the commit may have come first
-		{io.ErrUnexpectedEOF, true},
-	} {
-		if err := doubt(tt.err); errors.Is(err, serve.ErrUnsure) != tt.unsure || !errors.Is(err, tt.err) {
-			t.Errorf("%v became %v", tt.err, err)
-		}
-	}
 }
