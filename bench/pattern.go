@@ -56,6 +56,8 @@ type Env struct {
 	// URLs are the addresses of engines and of other roles, by name: "postgres", "redis", "backend".
 	// For a service they lead through the chaos proxy.
 	URLs map[string]string `json:"urls"`
+	// Ops are the names of the workload's operations, by OpID.
+	Ops []string `json:"ops,omitempty"`
 	// Spans is the path of the file that the process appends its spans to; empty when nothing records.
 	Spans string `json:"spans,omitempty"`
 	// History is the folder that keeps what processes record of themselves for the pattern's audit; empty when nobody keeps it.

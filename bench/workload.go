@@ -126,6 +126,15 @@ func (w Workload) OpIndex(name string) (OpID, bool) {
 	return 0, false
 }
 
+// OpNames are the names of the operations, by OpID.
+func (w Workload) OpNames() []string {
+	names := make([]string, len(w.Ops))
+	for i, op := range w.Ops {
+		names[i] = op.Name
+	}
+	return names
+}
+
 // Validate says what is wrong with the workload, and where.
 func (w Workload) Validate() error {
 	if len(w.Ops) == 0 {

@@ -137,6 +137,8 @@ func UnitOf(q bench.Query) string {
 		return Spans
 	case q.Metric == "audit" && strings.HasSuffix(q.Name, "_s"):
 		return Seconds
+	case q.Metric == "audit" && strings.HasSuffix(q.Name, "_share"):
+		return Share
 	case q.Metric == "audit":
 		return Writes
 	}

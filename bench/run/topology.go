@@ -127,6 +127,7 @@ func (t *trial) env(role string, n, of int) bench.Env {
 	return bench.Env{
 		Pattern: t.o.Pattern.Name, Role: role, Variant: t.planned.Variant.Name, Instance: n, Instances: of,
 		Seed: t.planned.Seed, URLs: map[string]string{}, Spans: t.spansPath(bench.InstanceName(role, n)), History: t.writer.HistoryDir(),
+		Ops: t.load.OpNames(),
 	}
 }
 
