@@ -6,6 +6,8 @@ import (
 	"shakedown/bench"
 	"shakedown/targets/async/queue"
 	"shakedown/targets/cache/aside"
+	"shakedown/targets/cache/writebehind"
+	"shakedown/targets/cache/writethrough"
 	"shakedown/targets/db/isolation"
 	"shakedown/targets/db/keyvalue"
 	"shakedown/targets/db/pooling"
@@ -24,6 +26,8 @@ func Patterns() []bench.Pattern {
 		pooling.Pattern,
 		keyvalue.Pattern,
 		aside.Pattern,
+		writethrough.Pattern,
+		writebehind.Pattern,
 		queue.Pattern,
 		breaker.Pattern,
 		retry.Pattern,

@@ -58,3 +58,16 @@ func LostWithin(claim, when, variant, level, text string, seconds float64) bench
 		Of: Audited(bench.AuditLostS).In(variant, level), Rel: bench.AtMost, Bound: seconds, MinOps: 100, Never: true,
 	}
 }
+
+// Never asserts that a number of the audit is 0 in every repeat.
+func Never(claim, when, variant, level, number, text string) bench.Check {
+	return bench.Check{
+		Claim: claim, When: when, Text: variant + ": " + text,
+		Of: Audited(number).In(variant, level), Rel: bench.AtMost, Bound: 0, MinOps: 100, Never: true,
+	}
+}
+
+// Column is a column of a number of the audit.
+func Column(title, number string) bench.Column {
+	return bench.Column{Title: title, Of: Audited(number)}
+}
