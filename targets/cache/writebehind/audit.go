@@ -138,7 +138,6 @@ func readLedger(ctx context.Context, c *pgx.Conn, r *redis.Client, config Config
 
 // readQueue reads what waits in Redis.
 func readQueue(ctx context.Context, r *redis.Client, queue string) ([]event, error) {
-	var texts []string
 	switch queue {
 	case queueStream:
 		entries, err := r.XRange(ctx, queueKey, "-", "+").Result()

@@ -58,12 +58,11 @@ func (f *flusher) run(ctx context.Context) error {
 }
 
 // drain writes what is left when the process is asked to end: what its memory holds would end with it.
-func (f *flusher) drain(ctx context.Context) error {
+func (f *flusher) drain(ctx context.Context) {
 	for i := range f.aside {
 		f.aside[i].due = 0
 	}
 	f.round(ctx)
-	return nil
 }
 
 // round tries again what is due, and empties the queue. What Redis does not answer is asked again in the next round.

@@ -2,6 +2,7 @@ package writebehind
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -88,7 +89,7 @@ func (q *listQueue) settle(ctx context.Context, batch []event) error {
 
 // nothing is the error, unless it says that there is nothing.
 func nothing(err error) error {
-	if err == redis.Nil { //nolint:errorlint // go-redis returns it bare
+	if errors.Is(err, redis.Nil) {
 		return nil
 	}
 	return err

@@ -104,10 +104,10 @@ func (s *service) newQueue() queue {
 
 // stop writes what is in the memory of a process that ends in order. What is in Redis waits there for the next one.
 func (s *service) stop(ctx context.Context) error {
-	if s.config.Queue != queueMemory {
-		return nil
+	if s.config.Queue == queueMemory {
+		s.flusher.drain(ctx)
 	}
-	return s.flusher.drain(ctx)
+	return nil
 }
 
 // order writes an order of its own, and acknowledges with its amount.

@@ -27,7 +27,6 @@ var claims = []bench.Claim{
 		ID: "cache/write-through#4", Text: "Writes are slower, since there are two of them: at least by half.", Source: folklore,
 		Expect: bench.DependsOn, On: "how long the commit itself takes",
 	},
-	{ID: "cache/write-through#5", Text: "The cache fills with data that nobody reads.", Source: folklore, Expect: bench.Confirmed},
 	{
 		ID: "cache/write-through#6", Text: "A cache write that succeeds and a database write that fails leave a window in which readers see what never existed.",
 		Source: folklore, Expect: bench.Confirmed,

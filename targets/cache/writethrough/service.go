@@ -102,12 +102,9 @@ func (s *service) store(ctx context.Context, key int64, i item) (err error) {
 			return s.set(ctx, key, i)
 		})
 	case outbox:
-		return s.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
-			if err := tx.QueryRow(ctx, upsertWithin, key, i.value).Scan(&i.version); err != nil {
-				return err
-			}
-			_, err := tx.Exec(ctx, `insert into shakedown_wt_outbox (key, value, version) values ($1, $2, $3)`, key, i.value, i.version)
-			return err
+		return s.database.Do(ctx, func(ctx context.Context) error {
+			_, err := s.pool.Exec(ctx, upsertAndNote, key, i.value)
+			return serve.PostgresDoubt(err)
 		})
 	}
 	if i, err = s.upsert(ctx, key, i); err != nil {
@@ -212,11 +209,6 @@ func (s *service) relayOnce(ctx context.Context) error {
 		}); err != nil {
 			return err
 		}
-		for key, i := range changes {
-			if err := s.setNewer(ctx, key, i); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.setAllNewer(ctx, changes)
 	})
 }

@@ -58,17 +58,20 @@ func build(t *testing.T, c Config) *service {
 // at is when the next sample of a test takes place.
 type at struct{ now time.Duration }
 
-// ask has one request answered, and returns what the generator would have recorded.
-func (s *service) ask(t *testing.T, clock *at, op bench.OpID, key int64) bench.Sample {
+// asked is the item that tests write and read.
+const asked = 3
+
+// ask has one request on it answered, and returns what the generator would have recorded.
+func (s *service) ask(t *testing.T, clock *at, op bench.OpID) bench.Sample {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPut, "/", nil)
-	r.SetPathValue("key", strconv.FormatInt(key, 10))
+	r.SetPathValue("key", strconv.Itoa(asked))
 	a, err := []serve.HandlerFunc{s.write, s.read}[op](t.Context(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	clock.now += 2 * time.Millisecond
-	return bench.Sample{Op: op, Key: key, Value: a.Value, Flags: a.Flags, Sent: clock.now, Done: clock.now + time.Millisecond, Outcome: bench.OK}
+	return bench.Sample{Op: op, Key: asked, Value: a.Value, Flags: a.Flags, Sent: clock.now, Done: clock.now + time.Millisecond, Outcome: bench.OK}
 }
 
 func (s *service) wants(t *testing.T, samples []bench.Sample, want map[string]float64) {
@@ -100,13 +103,13 @@ func TestAReaderSeesWhatWasWritten(t *testing.T) {
 		}
 		t.Run(order, func(t *testing.T) {
 			svc, clock := build(t, config(order, 10)), &at{}
-			samples := []bench.Sample{svc.ask(t, clock, read, 3), svc.ask(t, clock, write, 3)}
+			samples := []bench.Sample{svc.ask(t, clock, read), svc.ask(t, clock, write)}
 			if order == outbox {
 				if err := svc.relayOnce(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
-			samples = append(samples, svc.ask(t, clock, read, 3))
+			samples = append(samples, svc.ask(t, clock, read))
 			if samples[2].Value != samples[1].Value || samples[0].Value == samples[1].Value {
 				t.Errorf("%d was read before, %d written, and %d read after", samples[0].Value, samples[1].Value, samples[2].Value)
 			}
@@ -117,7 +120,7 @@ func TestAReaderSeesWhatWasWritten(t *testing.T) {
 
 func TestTheChangeWaitsInTheOutbox(t *testing.T) {
 	svc, clock := build(t, config(outbox, 10)), &at{}
-	samples := []bench.Sample{svc.ask(t, clock, write, 3), svc.ask(t, clock, read, 3)}
+	samples := []bench.Sample{svc.ask(t, clock, write), svc.ask(t, clock, read)}
 	if err := svc.relayOnce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -129,19 +132,19 @@ func TestTwoWritersMeet(t *testing.T) {
 	for order, differ := range map[string]float64{databaseFirst: 1, versioned: 0} {
 		t.Run(order, func(t *testing.T) {
 			svc, clock := build(t, config(order, 10)), &at{}
-			older, err := svc.upsert(t.Context(), 3, item{value: svc.nextValue()})
+			older, err := svc.upsert(t.Context(), asked, item{value: svc.nextValue()})
 			if err != nil {
 				t.Fatal(err)
 			}
-			samples := []bench.Sample{svc.ask(t, clock, write, 3)}
+			samples := []bench.Sample{svc.ask(t, clock, write)}
 			late := svc.set
 			if order == versioned {
 				late = svc.setNewer
 			}
-			if err := late(t.Context(), 3, older); err != nil {
+			if err := late(t.Context(), asked, older); err != nil {
 				t.Fatal(err)
 			}
-			samples = append(samples, svc.ask(t, clock, read, 3))
+			samples = append(samples, svc.ask(t, clock, read))
 			svc.wants(t, samples, map[string]float64{auditDiffer: differ, auditStale: differ, auditNever: 0})
 		})
 	}
@@ -150,13 +153,13 @@ func TestTwoWritersMeet(t *testing.T) {
 func TestWhatTheDatabaseRefusedIsReadAllTheSame(t *testing.T) {
 	svc, clock := build(t, config(inTransaction, 10)), &at{}
 	refused := errors.New("the commit is refused")
-	err := svc.transaction(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
-		return errors.Join(svc.set(ctx, 3, item{value: svc.nextValue(), version: 2}), refused)
+	err := svc.transaction(t.Context(), func(ctx context.Context, _ pgx.Tx) error {
+		return errors.Join(svc.set(ctx, asked, item{value: svc.nextValue(), version: 2}), refused)
 	})
 	if !errors.Is(err, refused) {
 		t.Fatal(err)
 	}
-	svc.wants(t, []bench.Sample{svc.ask(t, clock, read, 3)}, map[string]float64{auditNever: 1, auditDiffer: 1, auditStale: 0})
+	svc.wants(t, []bench.Sample{svc.ask(t, clock, read)}, map[string]float64{auditNever: 1, auditDiffer: 1, auditStale: 0})
 }
 
 func TestAnEntryThatExpiresDiffersNoLonger(t *testing.T) {
@@ -168,11 +171,11 @@ func TestAnEntryThatExpiresDiffersNoLonger(t *testing.T) {
 			if life > 0 {
 				svc.config.TTL = units.Second // so that it is there at the first look
 			}
-			if err := svc.set(t.Context(), 3, item{value: 77, version: 9}); err != nil {
+			if err := svc.set(t.Context(), asked, item{value: 77, version: 9}); err != nil {
 				t.Fatal(err)
 			}
 			if life > 0 {
-				if err := svc.redis.PExpire(t.Context(), cacheKey(3), 100*time.Millisecond).Err(); err != nil {
+				if err := svc.redis.PExpire(t.Context(), cacheKey(asked), 100*time.Millisecond).Err(); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -187,18 +190,18 @@ func TestAMissFillsTheCache(t *testing.T) {
 			c := config(order, 10)
 			c.Warm = false
 			svc, clock := build(t, c), &at{}
-			if s := svc.ask(t, clock, read, 3); s.Flags != bench.Miss || s.Value != 4 {
+			if s := svc.ask(t, clock, read); s.Flags != bench.Miss || s.Value != 4 {
 				t.Errorf("the first read: %+v", s)
 			}
-			if s := svc.ask(t, clock, read, 3); s.Flags != bench.Hit || s.Value != 4 {
+			if s := svc.ask(t, clock, read); s.Flags != bench.Hit || s.Value != 4 {
 				t.Errorf("the second read: %+v", s)
 			}
-			svc.ask(t, clock, write, 3)
+			svc.ask(t, clock, write)
 			want := bench.Hit
 			if order == aside {
 				want = bench.Miss
 			}
-			if s := svc.ask(t, clock, read, 3); s.Flags != want {
+			if s := svc.ask(t, clock, read); s.Flags != want {
 				t.Errorf("the read after a write: %+v", s)
 			}
 		})

@@ -23,6 +23,8 @@ func cacheKey(key int64) string { return prefix + strconv.FormatInt(key, 10) }
 const (
 	upsertAlone  = `insert into shakedown_wt_items as alone (key, value, version) values ($1, $2, 1) on conflict (key) do update set value = excluded.value, version = alone.version + 1 returning version`
 	upsertWithin = `insert into shakedown_wt_items as within (key, value, version) values ($1, $2, 1) on conflict (key) do update set value = excluded.value, version = within.version + 1 returning version`
+	// upsertAndNote writes the item and the note of the change in one statement, and so in one transaction.
+	upsertAndNote = `with change as (` + upsertWithin + `) insert into shakedown_wt_outbox (key, value, version) select $1, $2, version from change`
 )
 
 // schema keeps every value that was ever committed, in the order of each key's row lock.
@@ -106,5 +108,24 @@ var newer = redis.NewScript(`
 func (s *service) setNewer(ctx context.Context, key int64, i item) error {
 	return s.cache.Do(ctx, func(ctx context.Context) error {
 		return newer.Run(ctx, s.redis, []string{cacheKey(key)}, i.version, i.String(), s.config.TTL.D().Milliseconds()).Err()
+	})
+}
+
+// setAllNewer does the same for many, in two round trips.
+func (s *service) setAllNewer(ctx context.Context, items map[int64]item) error {
+	if len(items) == 0 {
+		return nil
+	}
+	return s.cache.Do(ctx, func(ctx context.Context) error {
+		if err := newer.Load(ctx, s.redis).Err(); err != nil { // a pipeline cannot fall back from EVALSHA to EVAL
+			return err
+		}
+		_, err := s.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for key, i := range items {
+				newer.EvalSha(ctx, p, []string{cacheKey(key)}, i.version, i.String(), s.config.TTL.D().Milliseconds())
+			}
+			return nil
+		})
+		return err
 	})
 }
