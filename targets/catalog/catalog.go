@@ -14,6 +14,7 @@ import (
 	"shakedown/targets/db/relational"
 	"shakedown/targets/resilience/breaker"
 	"shakedown/targets/resilience/degradation"
+	"shakedown/targets/resilience/leader"
 	"shakedown/targets/resilience/retry"
 	"shakedown/targets/resilience/timeout"
 )
@@ -33,5 +34,6 @@ func Patterns() []bench.Pattern {
 		retry.Pattern,
 		degradation.Pattern,
 		timeout.Pattern,
+		leader.Pattern,
 	}
 }

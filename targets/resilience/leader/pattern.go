@@ -1,0 +1,46 @@
+// Package leader is the pattern "leader election": of several instances one is to do the work. A store gives the role for a while, and
+// the leader acts on a resource that may or may not look at its token.
+package leader
+
+import "shakedown/bench"
+
+// Pattern is the catalog entry.
+var Pattern = bench.Pattern{
+	Name:  "resilience/leader",
+	Title: "Leader election",
+	Summary: "Several instances can do a job, and one of them must. They ask a store for the role, which gives it to one for a while; the " +
+		"leader asks for more time before that is over, and another follows when it does not.",
+	Claims:      claims,
+	Experiments: []bench.Experiment{pauseExperiment, stopExperiment, gapExperiment, thrashExperiment, failoverExperiment},
+	Roles:       map[string]bench.Role{bench.ServiceRole: {New: newService, Config: Config{}}},
+	Seed:        seed,
+	Audit:       audit,
+}
+
+const (
+	etcdSource  = `etcd documentation, "etcd versus other key-value stores" (locks and leases)`
+	redisSource = `Redis documentation, "Distributed Locks with Redis"`
+	fencing     = `M. Kleppmann, "How to do distributed locking", 2016`
+)
+
+var claims = []bench.Claim{
+	{ID: "resilience/leader#1", Text: "Exactly one instance does the work.", Source: "Folklore; against it: " + fencing, Expect: bench.Refuted},
+	{ID: "resilience/leader#2", Text: "Leases free the role after a crash.", Source: "Folklore; " + redisSource, Expect: bench.Confirmed},
+	{ID: "resilience/leader#3", Text: "A TTL that is too short makes the role thrash.", Source: "Folklore", Expect: bench.Confirmed},
+	{ID: "resilience/leader#4", Text: "A TTL that is too long leaves the work undone: the gap after a crash grows with it.", Source: "Folklore", Expect: bench.Confirmed},
+	{
+		ID: "resilience/leader#5", Text: "A quorum prevents a split brain.", Source: "Folklore; " + etcdSource,
+		Expect: bench.DependsOn, On: "whether the store's own state is meant, or what leaders do elsewhere",
+	},
+	{ID: "resilience/leader#6", Text: "SET NX in Redis is good enough to elect a leader.", Source: "Folklore; against it: " + redisSource, Expect: bench.Refuted},
+	{ID: "resilience/leader#7", Text: "Ephemeral nodes re-elect by themselves.", Source: "Folklore; " + etcdSource, Expect: bench.Confirmed},
+	{ID: "resilience/leader#8", Text: "Fencing tokens make it safe.", Source: fencing, Expect: bench.Confirmed},
+	{
+		ID: "resilience/leader#9", Text: "Those who wait for the role do so politely.", Source: "Folklore; Apache ZooKeeper documentation, \"Recipes\" (the herd effect)",
+		Expect: bench.DependsOn, On: "whether they poll, watch the same key, or queue",
+	},
+	{ID: "resilience/leader#10", Text: "Two nodes are enough for a quorum.", Source: "Folklore; against it: etcd documentation, \"FAQ\" (failure tolerance)", Expect: bench.Refuted},
+	{ID: "resilience/leader#11", Text: "etcd is steady on any disk.", Source: "Folklore; against it: etcd documentation, \"Hardware recommendations\"", Expect: bench.Refuted},
+	{ID: "resilience/leader#12", Text: "Leaders stop when they lose the lease.", Source: "Folklore; against it: " + fencing, Expect: bench.Refuted},
+	{ID: "resilience/leader#13", Text: "Advisory locks work through PgBouncer.", Source: "Folklore; against it: PgBouncer documentation, \"Features\"", Expect: bench.Refuted},
+}
