@@ -47,8 +47,8 @@ var failoverExperiment = bench.Experiment{
 	Phases:   forgetful(),
 	Columns:  append([]bench.Column{{Title: "tokens that did not grow", Of: number(auditReused)}}, safetyColumns...),
 	Checks: []bench.Check{
-		none("resilience/leader#6", "", "no fencing: the resource takes no stale act", auditStale, "redis", ""),
-		none("resilience/leader#6", "", "tokens that Redis counts: the resource takes no stale act", auditStale, "redis-fenced", ""),
-		none("resilience/leader#6", "", "WAIT for the replica: the resource takes no stale act", auditStale, "redis-wait", ""),
+		none("resilience/leader#6", "no fencing: the resource takes no stale act", auditStale, "redis", ""),
+		none("resilience/leader#6", "tokens that Redis counts: the resource takes no stale act", auditStale, "redis-fenced", ""),
+		none("resilience/leader#6", "WAIT for the replica: the resource takes no stale act", auditStale, "redis-wait", ""),
 	},
 }

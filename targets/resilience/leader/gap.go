@@ -45,7 +45,7 @@ var gapExperiment = bench.Experiment{
 		variant("advisory", "a session's lock in PostgreSQL", config(storeAdvisory, checkStep, false)),
 	},
 	Factor:   "how long the role is given for",
-	Levels:   []bench.Level{ttlLevel(second, false), ttlLevel(2*second, true), ttlLevel(4*second, false), ttlLevel(8*second, true)},
+	Levels:   []bench.Level{ttlLevel(second, false), ttlLevel(4*second, false), ttlLevel(8*second, true)},
 	Workload: watchers,
 	Phases:   ttlLevel(second, false).Phases,
 	Columns: []bench.Column{

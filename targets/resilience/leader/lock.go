@@ -76,7 +76,7 @@ func (s *service) keep(ctx context.Context, l *lease) {
 		case <-tick.C:
 		}
 		asked := clock.Now()
-		err := s.ask(ctx, s.config.TTL.D(), func(ctx context.Context) error { return s.lock.renew(ctx, l.grant) })
+		err := s.ask(ctx, func(ctx context.Context) error { return s.lock.renew(ctx, l.grant) })
 		switch {
 		case err == nil:
 			l.extend(asked + s.config.TTL.D())
@@ -87,9 +87,9 @@ func (s *service) keep(ctx context.Context, l *lease) {
 	}
 }
 
-// ask calls the store, and counts the call.
-func (s *service) ask(ctx context.Context, patience time.Duration, call func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// ask calls the store, counts the call, and gives it a TTL to answer.
+func (s *service) ask(ctx context.Context, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config.TTL.D())
 	defer cancel()
 	var said error
 	err := s.store.Do(ctx, func(ctx context.Context) error {

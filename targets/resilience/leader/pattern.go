@@ -28,19 +28,8 @@ var claims = []bench.Claim{
 	{ID: "resilience/leader#2", Text: "Leases free the role after a crash.", Source: "Folklore; " + redisSource, Expect: bench.Confirmed},
 	{ID: "resilience/leader#3", Text: "A TTL that is too short makes the role thrash.", Source: "Folklore", Expect: bench.Confirmed},
 	{ID: "resilience/leader#4", Text: "A TTL that is too long leaves the work undone: the gap after a crash grows with it.", Source: "Folklore", Expect: bench.Confirmed},
-	{
-		ID: "resilience/leader#5", Text: "A quorum prevents a split brain.", Source: "Folklore; " + etcdSource,
-		Expect: bench.DependsOn, On: "whether the store's own state is meant, or what leaders do elsewhere",
-	},
 	{ID: "resilience/leader#6", Text: "SET NX in Redis is good enough to elect a leader.", Source: "Folklore; against it: " + redisSource, Expect: bench.Refuted},
 	{ID: "resilience/leader#7", Text: "Ephemeral nodes re-elect by themselves.", Source: "Folklore; " + etcdSource, Expect: bench.Confirmed},
 	{ID: "resilience/leader#8", Text: "Fencing tokens make it safe.", Source: fencing, Expect: bench.Confirmed},
-	{
-		ID: "resilience/leader#9", Text: "Those who wait for the role do so politely.", Source: "Folklore; Apache ZooKeeper documentation, \"Recipes\" (the herd effect)",
-		Expect: bench.DependsOn, On: "whether they poll, watch the same key, or queue",
-	},
-	{ID: "resilience/leader#10", Text: "Two nodes are enough for a quorum.", Source: "Folklore; against it: etcd documentation, \"FAQ\" (failure tolerance)", Expect: bench.Refuted},
-	{ID: "resilience/leader#11", Text: "etcd is steady on any disk.", Source: "Folklore; against it: etcd documentation, \"Hardware recommendations\"", Expect: bench.Refuted},
 	{ID: "resilience/leader#12", Text: "Leaders stop when they lose the lease.", Source: "Folklore; against it: " + fencing, Expect: bench.Refuted},
-	{ID: "resilience/leader#13", Text: "Advisory locks work through PgBouncer.", Source: "Folklore; against it: PgBouncer documentation, \"Features\"", Expect: bench.Refuted},
 }

@@ -35,7 +35,6 @@ type service struct {
 	lock     lock
 	store    *serve.Dependency
 	resource resource
-	patience time.Duration // of firstWait
 }
 
 func newService(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.Service, error) {
@@ -119,18 +118,17 @@ func (s *service) latest(ctx context.Context, _ *http.Request) (serve.Answer, er
 // campaign wants the role, works in it, and wants it again, until the instance ends.
 func (s *service) campaign(ctx context.Context) error {
 	s.letFirst(ctx)
-	for ctx.Err() == nil {
-		if err := s.lock.await(ctx); err != nil {
-			return nil // only its context ends it
-		}
-		if err := pause(ctx, time.Duration(s.server.Env().Instance)*stagger); err != nil {
-			return nil
-		}
+	for s.free(ctx) {
 		if l := s.elect(ctx); l != nil {
 			s.lead(ctx, l)
 		}
 	}
 	return nil
+}
+
+// free waits until the role may be free and it is this instance's turn to ask for it; no, when the context has ended.
+func (s *service) free(ctx context.Context) bool {
+	return s.lock.await(ctx) == nil && pause(ctx, time.Duration(s.server.Env().Instance)*stagger) == nil
 }
 
 // letFirst returns when this is the first instance, somebody has acted, or nobody has for long: faults are aimed at the first leader.
@@ -152,7 +150,7 @@ func (s *service) letFirst(ctx context.Context) {
 func (s *service) elect(ctx context.Context) *lease {
 	called := clock.Now()
 	l := &lease{id: fmt.Sprintf("%s@%d", s.server.Env().Name(), called), check: s.config.Check}
-	err := s.ask(ctx, s.config.TTL.D(), func(ctx context.Context) (err error) {
+	err := s.ask(ctx, func(ctx context.Context) (err error) {
 		l.grant, err = s.lock.acquire(ctx, l.id)
 		return err
 	})

@@ -18,17 +18,17 @@ import (
 	"shakedown/targets/targettest"
 )
 
-var engines targettest.Shared
+var servers targettest.Shared
 
-func TestMain(m *testing.M) { os.Exit(engines.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
 
-func TestPattern(t *testing.T) { targettest.Run(t, Pattern, &engines) }
+func TestPattern(t *testing.T) { targettest.Run(t, Pattern, &servers) }
 
 func testEnv(t *testing.T, instance int) bench.Env {
 	t.Helper()
 	env := bench.Env{Role: bench.ServiceRole, Instance: instance, Instances: instances, URLs: map[string]string{}, History: t.TempDir()}
 	for _, name := range []string{"postgres", storeRedis, storeEtcd} {
-		env.URLs[name] = engines.URL(t, name)
+		env.URLs[name] = servers.URL(t, name)
 	}
 	return env
 }
@@ -65,7 +65,7 @@ func acquire(t *testing.T, s *service, token string) *grant {
 func empty(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{storeRedis, storeEtcd} {
-		if err := engines.Engine(t, name).Reset(t.Context()); err != nil {
+		if err := servers.Engine(t, name).Reset(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
