@@ -31,6 +31,7 @@ func limited(t *testing.T) string {
 // TestKillingARunLeavesNoLimits: kill -9 while control groups, a changed clock and busy processes are in force, and the next
 // clean takes all of them away. The names of what is made have the run's id in them.
 func TestKillingARunLeavesNoLimits(t *testing.T) {
+	needsNoRaceDetector(t)
 	for _, n := range []chaos.Need{chaos.NeedCPUGroups, chaos.NeedMemoryGroups, chaos.NeedFaketime} {
 		if _, err := machine.Look(n); err != nil {
 			t.Skipf("%s: %v", n, err)

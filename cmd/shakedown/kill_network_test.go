@@ -48,6 +48,7 @@ func surrounded(t *testing.T) string {
 // TestKillingARunLeavesNoNetworkDiskOrSetting: kill -9 while rules and queues of hosts, disks, locks and settings of servers are in force.
 // All of them are bound to what ends with the harness or is taken away by clean, and the machine's own network was never touched.
 func TestKillingARunLeavesNoNetworkDiskOrSetting(t *testing.T) {
+	needsNoRaceDetector(t)
 	if err := netns.Supported(); err != nil {
 		t.Skip(err)
 	}

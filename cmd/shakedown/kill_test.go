@@ -53,9 +53,18 @@ func twoFaults(t *testing.T) string {
 `, 1)
 }
 
+// needsNoRaceDetector skips tests of processes that are killed: they tell the race detector nothing, and with it take four times as long.
+func needsNoRaceDetector(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("tried without the race detector")
+	}
+}
+
 // TestKillingARunLeavesNothing is the promise on stopping: kill -9 of the harness, at any moment, and nothing that it started
 // survives the next `shakedown clean`.
 func TestKillingARunLeavesNothing(t *testing.T) {
+	needsNoRaceDetector(t)
 	kills := 3
 	if env := os.Getenv("SHAKEDOWN_KILLS"); env != "" {
 		n, err := strconv.Atoi(env)

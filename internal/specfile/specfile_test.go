@@ -62,7 +62,7 @@ func asJSON(t *testing.T, v any) string {
 func TestFieldsKeepTheOrderOfTheirDeclaration(t *testing.T) {
 	key := regexp.MustCompile(`(?m)^([a-z]+):`)
 	order := []string{
-		"name", "question", "note", "engines", "isolation", "direct", "sysctl", "backends", "variants", "factor", "levels", "network", "workload", "capacity",
+		"name", "question", "note", "engines", "isolation", "direct", "sysctl", "backends", "variants", "factor", "levels", "network", "workload", "probe", "capacity",
 		"phases", "columns", "sweeps", "checks",
 	}
 	everyExperiment(t, func(t *testing.T, e bench.Experiment) {

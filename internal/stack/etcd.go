@@ -63,8 +63,12 @@ func (k etcdKind) CheckSettings(settings map[string]string) error {
 func (etcdKind) ClockFault() error { return errGoClock }
 
 // errGoClock is why the clock of a server cannot be changed.
-var errGoClock = errors.New("etcd is written in Go and does not ask the C library for the time, so that nothing can lie to it; " +
-	"change the clock of another engine")
+var errGoClock = noClock("is written in Go and does not ask the C library for the time")
+
+// noClock is why nothing can lie to a server about the time.
+func noClock(why string) error {
+	return fmt.Errorf("it %s, so that nothing can lie to it; change the clock of another engine", why)
+}
 
 // Start starts a cluster of one member in the run's directory.
 func (k etcdKind) Start(ctx context.Context, o StartOptions) (Instance, error) {

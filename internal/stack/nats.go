@@ -41,6 +41,9 @@ const natsJetStream = "jetstream."
 // Name is "nats".
 func (natsKind) Name() string { return "nats" }
 
+// ClockFault says that the clock of NATS cannot be changed.
+func (natsKind) ClockFault() error { return errGoClock }
+
 // Find finds nats-server: the one that scripts/setup has built, or another.
 func (k natsKind) Find() (Program, error) {
 	folders := append(workdir.Programs(), "/usr/bin", "/usr/sbin", "/usr/local/bin", "/opt/homebrew/bin")
@@ -100,6 +103,9 @@ func (k natsKind) Start(ctx context.Context, o StartOptions) (Instance, error) {
 	o.Name = cmp.Or(o.Name, k.Name())
 	if err := k.CheckSettings(o.Settings); err != nil {
 		return nil, &SettingError{err}
+	}
+	if o.Arrangement.Clock {
+		return nil, fmt.Errorf("%s: %w", o.Name, k.ClockFault())
 	}
 	if o.Host != nil {
 		return nil, fmt.Errorf("%s: %w", o.Name, errNoHost)

@@ -43,6 +43,11 @@ var rabbitReserved = []string{
 // Name is "rabbitmq".
 func (rabbitKind) Name() string { return "rabbitmq" }
 
+// ClockFault says that RabbitMQ's clock cannot be changed.
+func (rabbitKind) ClockFault() error {
+	return noClock("corrects the time by a clock of its own (Erlang's time correction), and tells nobody what it is")
+}
+
 // Find finds the server's own script, not the one that Debian puts on PATH, which changes to a user of its own, and Erlang's port
 // mapper.
 func (k rabbitKind) Find() (Program, error) {
@@ -98,6 +103,9 @@ func (k rabbitKind) Start(ctx context.Context, o StartOptions) (Instance, error)
 	o.Name = cmp.Or(o.Name, k.Name())
 	if err := k.CheckSettings(o.Settings); err != nil {
 		return nil, &SettingError{err}
+	}
+	if o.Arrangement.Clock {
+		return nil, fmt.Errorf("%s: %w", o.Name, k.ClockFault())
 	}
 	if o.Host != nil {
 		return nil, fmt.Errorf("%s: %w", o.Name, errNoHost)
