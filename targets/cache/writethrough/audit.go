@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +26,7 @@ const (
 	auditReads  = "reads"         // reads that were answered
 	auditWarm   = "reads_of_own"  // reads of a key of which a write had been acknowledged before they were sent
 	auditHits   = "hits_share"    // of those, the part that the cache answered
+	auditUnread = "unread_share"  // of the entries of the cache, those whose key no reader asks for
 	auditHealS  = "heal_s"        // from the first look until the last key that differed did not any more
 )
 
@@ -46,12 +49,36 @@ func audit(ctx context.Context, env bench.Env, raw json.RawMessage, samples []be
 		if !config.cached() {
 			return nil
 		}
-		return direct.Redis(env, func(r *redis.Client) error { return compare(ctx, c, r, config, &found) })
+		return direct.Redis(env, func(r *redis.Client) error {
+			if found.Numbers[auditUnread], err = unread(ctx, r, config); err != nil {
+				return err
+			}
+			return compare(ctx, c, r, config, &found)
+		})
 	})
 	if err != nil {
 		return bench.Audit{}, fmt.Errorf("comparing cache and database: %w", err)
 	}
 	return found, nil
+}
+
+// unread is the part of the cache that holds keys beyond those that are read.
+func unread(ctx context.Context, r *redis.Client, config Config) (share float64, err error) {
+	var all, beyond float64
+	err = direct.EachKeys(ctx, r, prefix, func(keys []string) error {
+		for _, name := range keys {
+			key, err := strconv.ParseInt(strings.TrimPrefix(name, prefix), 10, 64)
+			if err != nil {
+				return err
+			}
+			all++
+			if key >= config.Keys {
+				beyond++
+			}
+		}
+		return nil
+	})
+	return beyond / max(1, all), err
 }
 
 // compare counts the keys that differ, now and, when the configuration says so, until later.
@@ -177,7 +204,7 @@ type acked struct {
 func accountReads(h history, samples []bench.Sample, ops []string, found *bench.Audit) {
 	writes := map[int64][]acked{}
 	for _, s := range samples {
-		if ops[s.Op] == "write" && s.Outcome.Answered() {
+		if ops[s.Op] != "read" && s.Outcome.Answered() {
 			writes[s.Key] = append(writes[s.Key], acked{s.Done, h[s.Key][s.Value]})
 			found.Of++
 		}

@@ -11,7 +11,7 @@ var Pattern = bench.Pattern{
 	Summary: "A write goes to the database and to the cache before it is acknowledged, so that readers find it there. The two writes are not " +
 		"one: another writer, a crash or a refusal comes between them.",
 	Claims:      claims,
-	Experiments: []bench.Experiment{divergence, refusals, healing, cost},
+	Experiments: []bench.Experiment{divergence, refusals, healing, unreadWrites, cost},
 	Roles:       map[string]bench.Role{bench.ServiceRole: {New: newService, Config: Config{}}},
 	Seed:        seed,
 	Audit:       audit,
@@ -26,6 +26,9 @@ var claims = []bench.Claim{
 	{
 		ID: "cache/write-through#4", Text: "Writes are slower, since there are two of them: at least by half.", Source: folklore,
 		Expect: bench.DependsOn, On: "how long the commit itself takes",
+	},
+	{
+		ID: "cache/write-through#5", Text: "The cache fills with data that nobody reads, and readers miss more.", Source: folklore, Expect: bench.Confirmed,
 	},
 	{
 		ID: "cache/write-through#6", Text: "A cache write that succeeds and a database write that fails leave a window in which readers see what never existed.",

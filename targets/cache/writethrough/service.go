@@ -115,6 +115,8 @@ func (s *service) store(ctx context.Context, key int64, i item) (err error) {
 		err = s.cache.Do(ctx, func(ctx context.Context) error { return s.redis.Del(ctx, cacheKey(key)).Err() })
 	case databaseFirst:
 		err = s.set(ctx, key, i)
+	case present:
+		err = s.setPresent(ctx, key, i)
 	case versioned:
 		err = s.setNewer(ctx, key, i)
 	}

@@ -208,6 +208,26 @@ func TestAMissFillsTheCache(t *testing.T) {
 	}
 }
 
+// TestWritesOfKeysThatNobodyReads writes as many new keys as there are others, which the cache has.
+func TestWritesOfKeysThatNobodyReads(t *testing.T) {
+	for order, want := range map[string]float64{aside: 0, databaseFirst: 0.5, present: 0} {
+		t.Run(order, func(t *testing.T) {
+			c := config(order, 10)
+			c.Bytes = 100
+			svc := build(t, c)
+			for key := c.Keys; key < 2*c.Keys; key++ {
+				if err := svc.store(t.Context(), key, item{value: svc.nextValue()}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			svc.wants(t, nil, map[string]float64{auditUnread: want, auditDiffer: 0})
+			if n, err := svc.redis.StrLen(t.Context(), cacheKey(0)).Result(); n != 100 || err != nil {
+				t.Errorf("an entry has %d bytes, %v", n, err)
+			}
+		})
+	}
+}
+
 func TestADamagedEntryIsAnErrorAndNoMiss(t *testing.T) {
 	svc := build(t, config(databaseFirst, 10))
 	if err := svc.redis.Set(t.Context(), cacheKey(1), "torn", 0).Err(); err != nil {
@@ -229,6 +249,7 @@ func TestConfigurationsThatMakeNoSenseAreRefused(t *testing.T) {
 		"no items":                     func(c *Config) { c.Keys = 0 },
 		"no connections":               func(c *Config) { c.Pool = 0 },
 		"a relay without a pause":      func(c *Config) { c.Relay = 0 },
+		"an entry of a gigabyte":       func(c *Config) { c.Bytes = 1 << 30 },
 		"an audit of an hour":          func(c *Config) { c.Later = 3600 * units.Second },
 	} {
 		c := config(outbox, 10)

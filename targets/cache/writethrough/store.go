@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
@@ -62,7 +63,7 @@ func seed(ctx context.Context, env bench.Env, raw json.RawMessage) error {
 	return direct.Redis(env, func(c *redis.Client) error {
 		_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for key := range config.Keys {
-				p.Set(ctx, cacheKey(key), item{value: key + 1, version: 1}.String(), config.TTL.D())
+				p.Set(ctx, cacheKey(key), config.entry(item{value: key + 1, version: 1}), config.TTL.D())
 			}
 			return nil
 		})
@@ -70,8 +71,11 @@ func seed(ctx context.Context, env bench.Env, raw json.RawMessage) error {
 	})
 }
 
-// String is how an item stands in the cache; parseItem reads it.
-func (i item) String() string { return fmt.Sprintf("%d %d", i.version, i.value) }
+// entry is how an item stands in the cache, with what makes it as long as it must be; parseItem reads it.
+func (c Config) entry(i item) string {
+	text := fmt.Sprintf("%d %d ", i.version, i.value)
+	return text + strings.Repeat(".", max(0, c.Bytes-len(text)))
+}
 
 func parseItem(text string) (i item, err error) {
 	if n, err := fmt.Sscanf(text, "%d %d", &i.version, &i.value); err != nil || n != 2 {
@@ -94,7 +98,14 @@ func (s *service) get(ctx context.Context, key int64) (i item, err error) {
 
 func (s *service) set(ctx context.Context, key int64, i item) error {
 	return s.cache.Do(ctx, func(ctx context.Context) error {
-		return s.redis.Set(ctx, cacheKey(key), i.String(), s.config.TTL.D()).Err()
+		return s.redis.Set(ctx, cacheKey(key), s.config.entry(i), s.config.TTL.D()).Err()
+	})
+}
+
+// setPresent sets an item that the cache has.
+func (s *service) setPresent(ctx context.Context, key int64, i item) error {
+	return s.cache.Do(ctx, func(ctx context.Context) error {
+		return s.redis.SetXX(ctx, cacheKey(key), s.config.entry(i), s.config.TTL.D()).Err()
 	})
 }
 
@@ -107,7 +118,7 @@ var newer = redis.NewScript(`
 
 func (s *service) setNewer(ctx context.Context, key int64, i item) error {
 	return s.cache.Do(ctx, func(ctx context.Context) error {
-		return newer.Run(ctx, s.redis, []string{cacheKey(key)}, i.version, i.String(), s.config.TTL.D().Milliseconds()).Err()
+		return newer.Run(ctx, s.redis, []string{cacheKey(key)}, i.version, s.config.entry(i), s.config.TTL.D().Milliseconds()).Err()
 	})
 }
 
@@ -122,7 +133,7 @@ func (s *service) setAllNewer(ctx context.Context, items map[int64]item) error {
 		}
 		_, err := s.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for key, i := range items {
-				newer.EvalSha(ctx, p, []string{cacheKey(key)}, i.version, i.String(), s.config.TTL.D().Milliseconds())
+				newer.EvalSha(ctx, p, []string{cacheKey(key)}, i.version, s.config.entry(i), s.config.TTL.D().Milliseconds())
 			}
 			return nil
 		})
