@@ -29,9 +29,19 @@ type Server struct {
 	wake       int           // an eventfd that ends it
 	conns      map[int32]*conn
 	departures departures
-	spent      []time.Duration
-	buf, out   []byte
+	due        []departure // of one moment
+	writers    [2]writer   // the second is another thread's
+	half       chan []departure
+	halfDone   chan struct{}
+	buf        []byte
 	running    sync.WaitGroup
+}
+
+// A writer writes answers, and knows which.
+type writer struct {
+	out    []byte
+	spent  []time.Duration
+	failed []*conn
 }
 
 // A conn is a connection, and what it has sent of a request.
@@ -68,7 +78,10 @@ const backlog = 16 << 10
 
 // New starts a server on a free port of loopback. An urgent one runs as soon as an answer is due, where it may (see clock.NewPacer).
 func New(b Behaviour, urgent bool) (s *Server, err error) {
-	s = &Server{behaviour: b, start: clock.Now(), ln: -1, ep: -1, wake: -1, conns: map[int32]*conn{}, buf: make([]byte, 64<<10)}
+	s = &Server{
+		behaviour: b, start: clock.Now(), ln: -1, ep: -1, wake: -1, conns: map[int32]*conn{}, buf: make([]byte, 64<<10),
+		half: make(chan []departure), halfDone: make(chan struct{}),
+	}
 	defer func() {
 		if err != nil {
 			s.free()
@@ -98,6 +111,7 @@ func New(b Behaviour, urgent bool) (s *Server, err error) {
 		return nil, err
 	}
 	s.running.Go(func() { s.serve(urgent) })
+	s.running.Go(func() { s.help(urgent) })
 	return s, nil
 }
 
@@ -135,6 +149,7 @@ func (s *Server) now() time.Duration { return clock.Now() - s.start }
 func (s *Server) serve(urgent bool) {
 	p := clock.NewPacer(urgent)
 	defer p.Close()
+	defer close(s.half)
 	events := make([]unix.EpollEvent, 256)
 	for {
 		n := s.wait(events)
@@ -213,26 +228,63 @@ func (s *Server) read(c *conn) {
 	}
 }
 
-// depart answers what is due.
+// crowd is how many answers of one moment are worth the waking of a second thread.
+const crowd = 16
+
+// depart answers what is due. When a freeze ends that is much at once: two threads then write every other answer each, so that the last
+// ones do not wait for as long as it takes to write all.
 func (s *Server) depart() {
+	s.due = s.due[:0]
 	for len(s.departures) > 0 && s.departures[0].at <= s.now() {
-		d := heap.Pop(&s.departures).(departure)
-		spent := s.now() - d.read
-		s.spent = append(s.spent, spent)
-		s.out = append(s.out[:0], "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Spent-Ns: "...)
-		s.out = strconv.AppendInt(s.out, int64(spent), 10)
-		s.answer(d.c, append(s.out, "\r\n\r\nok\n"...))
+		s.due = append(s.due, heap.Pop(&s.departures).(departure))
+	}
+	if len(s.due) < crowd {
+		s.write(&s.writers[0], s.due, 1)
+	} else {
+		s.half <- s.due[1:]
+		s.write(&s.writers[0], s.due, 2)
+		<-s.halfDone
+	}
+	for i := range s.writers {
+		w := &s.writers[i]
+		for _, c := range w.failed {
+			s.close(c)
+		}
+		w.failed = w.failed[:0]
 	}
 }
 
-// answer writes all at once: a client has read all that came before.
-func (s *Server) answer(c *conn, b []byte) {
+// help writes the half of a crowd.
+func (s *Server) help(urgent bool) {
+	p := clock.NewPacer(urgent)
+	defer p.Close()
+	for due := range s.half {
+		s.write(&s.writers[1], due, 2)
+		s.halfDone <- struct{}{}
+	}
+}
+
+// write writes the first of every n answers.
+func (s *Server) write(w *writer, due []departure, n int) {
+	for i := 0; i < len(due); i += n {
+		d := due[i]
+		spent := s.now() - d.read
+		w.spent = append(w.spent, spent)
+		w.out = append(w.out[:0], "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Spent-Ns: "...)
+		w.out = strconv.AppendInt(w.out, int64(spent), 10)
+		if !answer(d.c, append(w.out, "\r\n\r\nok\n"...)) {
+			w.failed = append(w.failed, d.c)
+		}
+	}
+}
+
+// answer writes all at once: a client has read all that came before. A connection that takes nothing is to be closed.
+func answer(c *conn, b []byte) bool {
 	if c.fd < 0 {
-		return
+		return true
 	}
-	if _, err := unix.Write(int(c.fd), b); err != nil {
-		s.close(c)
-	}
+	_, err := unix.Write(int(c.fd), b)
+	return err == nil
 }
 
 func (s *Server) close(c *conn) {

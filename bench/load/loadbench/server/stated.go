@@ -37,9 +37,11 @@ func stated(spent []time.Duration) Stated {
 
 // state answers GET /stated.
 func (s *Server) state(c *conn) {
-	body, err := json.Marshal(stated(s.spent))
+	body, err := json.Marshal(stated(append(slices.Clone(s.writers[0].spent), s.writers[1].spent...)))
 	if err != nil {
 		panic(err) // numbers can be marshalled
 	}
-	s.answer(c, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	if !answer(c, fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)) {
+		s.close(c)
+	}
 }
