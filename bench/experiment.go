@@ -53,6 +53,12 @@ type EngineSpec struct {
 	// Replicas is how many servers follow this one: "postgres-replica-0" and so on. What they receive runs through links of its
 	// own, "postgres-replica-0→postgres". A level's replaces the experiment's unless it is 0.
 	Replicas int `json:"replicas,omitempty"`
+	// Members is how many servers form one group that decides by majority, each on a host of its own (isolation: namespaces): "etcd",
+	// "etcd-member-1" and so on. Left out, there is one. A level's replaces the experiment's unless it is 0.
+	Members int `json:"members,omitempty"`
+	// Pooler, where it is set, puts a pooler of connections before the server, "postgres-pooler", with these settings: PgBouncer before
+	// PostgreSQL. It reaches the server through a link of its own, "postgres-pooler→postgres". What a level and a variant set is merged in.
+	Pooler map[string]string `json:"pooler,omitempty"`
 	// Disk keeps the server's data on a disk of its own, which faults of disks act on: power_loss, disk_full and the like. Its
 	// replicas have none. A level's true is added to the experiment's.
 	Disk bool `json:"disk,omitempty"`

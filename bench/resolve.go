@@ -258,6 +258,13 @@ func (s EngineSpec) with(over EngineSpec) EngineSpec {
 	maps.Copy(settings, s.Settings)
 	maps.Copy(settings, over.Settings)
 	s.Settings, s.Replicas, s.Disk = settings, cmp.Or(over.Replicas, s.Replicas), s.Disk || over.Disk
+	s.Members = cmp.Or(over.Members, s.Members)
+	if over.Pooler != nil {
+		pooler := map[string]string{}
+		maps.Copy(pooler, s.Pooler)
+		maps.Copy(pooler, over.Pooler)
+		s.Pooler = pooler
+	}
 	return s
 }
 

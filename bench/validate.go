@@ -96,6 +96,9 @@ func (e Experiment) validateEngines() error {
 				if engine.Replicas < 0 || engine.Replicas > 8 {
 					return fmt.Errorf("engines[%s].replicas: must be 0 to 8, got %d", engine.Name, engine.Replicas)
 				}
+				if engine.Members < 0 || engine.Members > 7 {
+					return fmt.Errorf("engines[%s].members: must be 0 to 7, got %d", engine.Name, engine.Members)
+				}
 			}
 		}
 	}

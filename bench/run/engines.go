@@ -48,6 +48,12 @@ func preflight(ctx context.Context, o Options) (map[string]engineSource, error) 
 			if err := checkReplicas(at, source); err != nil {
 				return sources, &InputError{fmt.Errorf("%s: %w", o.Experiment.Name, err)}
 			}
+			if err := checkMembers(o.Experiment, at, source); err != nil {
+				return sources, &InputError{fmt.Errorf("%s: %w", o.Experiment.Name, err)}
+			}
+			if err := checkPooler(at, source); err != nil {
+				return sources, fmt.Errorf("%s: %w", o.Experiment.Name, err)
+			}
 		}
 	}
 	if err := checkIsolation(o.Experiment, sources); err != nil {
@@ -74,15 +80,19 @@ func (s engineSource) start(ctx context.Context, t *trial, spec bench.EngineSpec
 	if s.given != nil {
 		return s.given, nil
 	}
+	return s.kind.Start(ctx, t.startOptions(spec, spec.Name))
+}
+
+// startOptions are those of a server of an engine, or of a member of the group that it is.
+func (t *trial) startOptions(spec bench.EngineSpec, name string) stack.StartOptions {
 	o := stack.StartOptions{
-		Keeper: t.keeper, Run: t.work, LogDir: filepath.Dir(t.writer.LogPath(spec.Name)), Settings: spec.Settings,
-		Arrangement: t.arrangement(spec.Name),
-		Host:        t.host(spec.Name),
+		Name: name, Keeper: t.keeper, Run: t.work, LogDir: filepath.Dir(t.writer.LogPath(name)), Settings: spec.Settings,
+		Arrangement: t.arrangement(name), Host: t.host(name),
 	}
 	if spec.Disk {
 		o.Disk = t.o.Program
 	}
-	return s.kind.Start(ctx, o)
+	return o
 }
 
 // diskOf is the disk that an engine's data is on, nil when it has none of its own.

@@ -159,6 +159,61 @@ func TestReplicasAreProcessesWithLinksOfTheirOwn(t *testing.T) {
 	}
 }
 
+func TestPoolersAndMembersArePlanned(t *testing.T) {
+	e := crowd()
+	e.Isolation = bench.Namespaces
+	e.Engines = []bench.EngineSpec{{Name: "postgres", Pooler: map[string]string{"pool_mode": "session"}}, {Name: "etcd", Members: 3, Disk: true}}
+	s := plannedSurface(e, bench.Level{}, e.Variants[0], map[string]engineSource{})
+	for name, want := range map[string]int{
+		"service→postgres-pooler": 2, "postgres-pooler→postgres": 1, "service-0→etcd-member": 2, "service→etcd": 2, "etcd→etcd-member": 0,
+	} {
+		if got := len(s.Links(name)); got != want {
+			t.Errorf("%q finds %d links, want %d", name, got, want)
+		}
+	}
+	for name, want := range map[string]int{"postgres-pooler": 1, "etcd": 1, "etcd-member": 2, "etcd-member-2": 1} {
+		if got := len(s.Processes(name)); got != want {
+			t.Errorf("%q finds %d processes, want %d", name, got, want)
+		}
+		if got := len(s.Hosts(name)); got != want {
+			t.Errorf("%q finds %d hosts, want %d", name, got, want)
+		}
+	}
+	if got := len(s.Disks("etcd-member")); got != 2 {
+		t.Errorf("the other members have %d disks", got)
+	}
+}
+
+func TestWhatCannotHavePoolersOrMembersIsRefused(t *testing.T) {
+	apart, together := bench.Experiment{Isolation: bench.Namespaces}, bench.Experiment{}
+	for _, tc := range []struct {
+		e     bench.Experiment
+		spec  bench.EngineSpec
+		given stack.Instance
+		want  string
+	}{
+		{together, bench.EngineSpec{Name: "postgres"}, foreignEngine{}, ""},
+		{together, bench.EngineSpec{Name: "postgres", Pooler: map[string]string{}}, nil, ""},
+		{together, bench.EngineSpec{Name: "postgres", Pooler: map[string]string{"auth_type": "any"}}, nil, "harness's own"},
+		{together, bench.EngineSpec{Name: "postgres", Pooler: map[string]string{}}, foreignEngine{}, "--postgres-url"},
+		{together, bench.EngineSpec{Name: "redis", Pooler: map[string]string{}}, nil, "has none"},
+		{apart, bench.EngineSpec{Name: "etcd", Members: 3}, nil, ""},
+		{together, bench.EngineSpec{Name: "etcd", Members: 3}, nil, "isolation: namespaces"},
+		{apart, bench.EngineSpec{Name: "etcd", Members: 3}, foreignEngine{}, "--etcd-url"},
+		{apart, bench.EngineSpec{Name: "redis", Members: 3}, nil, "knows no groups"},
+	} {
+		kind, err := stack.Lookup(tc.spec.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source := engineSource{kind: kind, given: tc.given}
+		err = errors.Join(checkPooler(tc.spec, source), checkMembers(tc.e, tc.spec, source))
+		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%+v: %v, want %q", tc.spec, err, tc.want)
+		}
+	}
+}
+
 // foreignEngine stands for a server that the user gave.
 type foreignEngine struct{ stack.Instance }
 

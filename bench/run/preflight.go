@@ -100,6 +100,20 @@ func (s *surface) planEngine(spec bench.EngineSpec, link func(from, to string) p
 			}
 		}
 	}
+	for n := 1; n < spec.Members; n++ {
+		name := stack.MemberName(spec.Name, n)
+		s.processes = append(s.processes, namedProcess{roleOf(name), plannedProcess{name: name, skew: stack.ClockFault(spec.Name)}})
+		if spec.Disk {
+			s.disks = append(s.disks, plannedDisk{name: name})
+		}
+		s.engines = append(s.engines, plannedEngine{name: name, kind: spec.Name})
+	}
+	if spec.Pooler != nil {
+		name := stack.PoolerName(spec.Name)
+		s.processes = append(s.processes, namedProcess{roleOf(name), plannedProcess{name: name, skew: errNoClock}})
+		s.engines = append(s.engines, plannedEngine{name: name, kind: name})
+		s.links = append(s.links, link(name, spec.Name))
+	}
 }
 
 func (s *surface) plan(role string, n int, behind []string, link func(from, to string) plannedLink) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"shakedown/bench"
 	"shakedown/internal/stack"
@@ -69,6 +70,9 @@ func checkReplicas(spec bench.EngineSpec, source engineSource) error {
 
 // labelsOf tells the series of one member of a group from those of another.
 func (t *trial) labelsOf(e stack.Instance) map[string]string {
+	if slices.Contains(t.members, e.Name()) {
+		return map[string]string{"engine": e.Name()}
+	}
 	for _, g := range t.groups {
 		if g.Has(e.Name()) {
 			return map[string]string{"engine": e.Name()}
@@ -84,6 +88,12 @@ func engineNames(e bench.Experiment, level bench.Level, v bench.Variant) []strin
 		names = append(names, spec.Name)
 		for n := range spec.Replicas {
 			names = append(names, stack.ReplicaName(spec.Name, n))
+		}
+		for n := 1; n < spec.Members; n++ {
+			names = append(names, stack.MemberName(spec.Name, n))
+		}
+		if spec.Pooler != nil {
+			names = append(names, stack.PoolerName(spec.Name))
 		}
 	}
 	return names

@@ -29,6 +29,7 @@ type topology struct {
 	hosts    *netns.Network // nil: all share the machine's
 	engines  []stack.Instance
 	groups   []*stack.Group // of the engines that have replicas
+	members  []string       // of groups that decide by majority
 	links    []*api.Link
 	backends []*instance
 	services []*instance
@@ -73,6 +74,12 @@ func (t *trial) startAll(ctx context.Context) error {
 
 func (t *trial) startEngines(ctx context.Context) error {
 	for _, spec := range t.o.Experiment.EnginesAt(t.planned.Level, t.planned.Variant) {
+		if spec.Members > 1 {
+			if err := t.startMembers(ctx, spec); err != nil {
+				return cannotStart(ctx, fmt.Errorf("start the members of %s: %w", spec.Name, err))
+			}
+			continue
+		}
 		e, err := t.available[spec.Name].start(ctx, t, spec)
 		if err != nil {
 			return cannotStart(ctx, fmt.Errorf("start %s: %w", spec.Name, err))
@@ -81,6 +88,11 @@ func (t *trial) startEngines(ctx context.Context) error {
 		if spec.Replicas > 0 {
 			if err := t.startReplicas(ctx, spec, e); err != nil {
 				return cannotStart(ctx, fmt.Errorf("start the replicas of %s: %w", spec.Name, err))
+			}
+		}
+		if spec.Pooler != nil {
+			if err := t.startPooler(ctx, spec, e); err != nil {
+				return cannotStart(ctx, fmt.Errorf("start the pooler of %s: %w", spec.Name, err))
 			}
 		}
 	}

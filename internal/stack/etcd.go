@@ -29,6 +29,7 @@ const (
 	etcdSocket     = "client:2379"
 	etcdPeerSocket = "peer:2380"
 	etcdPort       = "2379" // where a server on a host listens
+	etcdPeerPort   = "2380" // and where it meets the other members, if there are any
 )
 
 // etcdReserved are the flags that decide where the server is and how it is kept.
@@ -72,6 +73,11 @@ func noClock(why string) error {
 
 // Start starts a cluster of one member in the run's directory.
 func (k etcdKind) Start(ctx context.Context, o StartOptions) (Instance, error) {
+	return k.StartMember(ctx, o, nil)
+}
+
+// StartMember starts one of the members of a cluster, which meet at their hosts' addresses.
+func (k etcdKind) StartMember(ctx context.Context, o StartOptions, members []Member) (Instance, error) {
 	o.Name = cmp.Or(o.Name, k.Name())
 	if err := k.CheckSettings(o.Settings); err != nil {
 		return nil, &SettingError{err}
@@ -106,7 +112,7 @@ func (k etcdKind) Start(ctx context.Context, o StartOptions) (Instance, error) {
 		healthy: e.Healthy, now: noTime, words: etcdWords, refuses: etcdRefuses,
 		prepare: func(context.Context) error { return removeStaleSockets(dir) },
 		spec: proc.Spec{
-			Name: o.Name, Path: program.Path, Args: etcdArgs(data, o.Host, o.Settings), Dir: dir, Credential: credential(),
+			Name: o.Name, Path: program.Path, Args: etcdArgs(o, data, members), Dir: dir, Credential: credential(),
 			Env: etcdEnv(os.Environ()), Log: filepath.Join(o.LogDir, filepath.Base(dir)+".log"), Network: networkOf(o.Host),
 		},
 	}
@@ -122,29 +128,38 @@ func (k etcdKind) Start(ctx context.Context, o StartOptions) (Instance, error) {
 // removeStaleSockets removes the sockets of a killed member, which etcd takes for those of another that lives.
 func removeStaleSockets(dir string) error {
 	for _, socket := range []string{etcdSocket, etcdPeerSocket} {
-		if err := os.Remove(filepath.Join(dir, socket)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := removeStale(filepath.Join(dir, socket)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func etcdArgs(data string, host *netns.Host, settings map[string]string) []string {
+func etcdArgs(o StartOptions, data string, members []Member) []string {
 	listen, advertise := "unix://"+etcdSocket, "http://localhost:"+etcdPort // a member must advertise one; nobody here asks it
-	if on := addrOn(host, etcdPort); on != "" {
+	if on := addrOn(o.Host, etcdPort); on != "" {
 		listen, advertise = listen+",http://"+on, "http://"+on
 	}
-	const name, peer = "etcd", "unix://" + etcdPeerSocket
+	name, peer, cluster := "etcd", "unix://"+etcdPeerSocket, []string{"etcd=unix://" + etcdPeerSocket}
+	if members != nil {
+		name, peer, cluster = o.Name, etcdPeerURL(o.Host), nil
+	}
+	for _, m := range members {
+		cluster = append(cluster, m.Name+"="+etcdPeerURL(m.Host))
+	}
 	args := []string{
 		"--name=" + name, "--data-dir=" + data, "--listen-client-urls=" + listen, "--advertise-client-urls=" + advertise,
-		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=" + name + "=" + peer,
+		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=" + strings.Join(cluster, ","),
 		"--logger=zap", "--log-outputs=stderr",
 	}
-	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		args = append(args, "--"+name+"="+settings[name])
+	for _, name := range slices.Sorted(maps.Keys(o.Settings)) {
+		args = append(args, "--"+name+"="+o.Settings[name])
 	}
 	return args
 }
+
+// etcdPeerURL is where a member on a host talks to the others.
+func etcdPeerURL(host *netns.Host) string { return "http://" + addrOn(host, etcdPeerPort) }
 
 // etcdEnv drops what etcd reads flags from.
 func etcdEnv(env []string) []string {

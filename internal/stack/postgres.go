@@ -148,7 +148,12 @@ func admit(data string, host *netns.Host) error {
 // removeStalePid removes the lock file of a killed postmaster. Whoever starts the server again knows that every process of the
 // old one is gone, which the new one cannot see from inside its pid namespace.
 func removeStalePid(data string) error {
-	if err := os.Remove(filepath.Join(data, "postmaster.pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
+	return removeStale(filepath.Join(data, "postmaster.pid"))
+}
+
+// removeStale removes a file that a killed server may have left.
+func removeStale(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil

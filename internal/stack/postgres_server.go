@@ -167,10 +167,12 @@ func (s *pgServer) HostAddr() string { return s.hostAddr }
 
 // URLVia is URL with the proxy's address in place of the server's, and the client's name as its application_name unless the user
 // gave one. The user's other parameters stay.
-func (s *pgServer) URLVia(addr, client string) string {
-	u, err := url.Parse(s.url)
+func (s *pgServer) URLVia(addr, client string) string { return pgURLVia(s.url, addr, client) }
+
+func pgURLVia(direct, addr, client string) string {
+	u, err := url.Parse(direct)
 	if err != nil {
-		return s.url // cannot be: pgx has parsed it
+		return direct // cannot be: pgx has parsed it
 	}
 	q := u.Query()
 	q.Del("host")

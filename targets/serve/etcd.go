@@ -26,9 +26,28 @@ func (s *Server) Etcd() (*clientv3.Client, error) {
 	return NewEtcd(s, "etcd", at)
 }
 
-// NewEtcd makes a client of the member at http://host:port, or at the unix socket etcd:///path. Readiness waits for a read that needs
-// a quorum, and the client is closed when the server stops. It does not connect yet: an error is about the URL.
+// NewEtcd makes a client as DialEtcd does. Readiness waits for a read that needs a quorum, and the client is closed when the server stops.
 func NewEtcd(s *Server, name, at string) (*clientv3.Client, error) {
+	client, err := DialEtcd(name, at)
+	if err != nil {
+		return nil, err
+	}
+	s.OnStop("etcd "+name, func(context.Context) error {
+		if err := client.Close(); err != nil && !errors.Is(err, context.Canceled) { // which is how it ends
+			return err
+		}
+		return nil
+	})
+	s.Ready(name, func(ctx context.Context) error {
+		_, err := client.Get(ctx, "shakedown/ready", clientv3.WithCountOnly())
+		return err
+	})
+	return client, nil
+}
+
+// DialEtcd makes a client of the member at http://host:port, or at the unix socket etcd:///path, for somebody who closes it. It does not
+// connect yet: an error is about the URL.
+func DialEtcd(name, at string) (*clientv3.Client, error) {
 	u, err := url.Parse(at)
 	if err != nil || u.Host == "" && u.Path == "" {
 		return nil, fmt.Errorf("etcd %s: the address should look like http://127.0.0.1:2379", name)
@@ -50,15 +69,5 @@ func NewEtcd(s *Server, name, at string) (*clientv3.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("etcd %s: %w", name, err)
 	}
-	s.OnStop("etcd "+name, func(context.Context) error {
-		if err := client.Close(); err != nil && !errors.Is(err, context.Canceled) { // which is how it ends
-			return err
-		}
-		return nil
-	})
-	s.Ready(name, func(ctx context.Context) error {
-		_, err := client.Get(ctx, "shakedown/ready", clientv3.WithCountOnly())
-		return err
-	})
 	return client, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"shakedown/bench"
 	"shakedown/bench/check/leadership"
+	"shakedown/targets/serve"
 )
 
 // The kinds of lines of an instance's history, and what became of an act.
@@ -121,18 +122,23 @@ func told(lines []line, acts []taken) leadership.History {
 
 // The numbers of an audit of leaders, beside bench.AuditViolations, which is stale and unheld together.
 const (
-	auditStale    = "stale"    // acts that the resource took of an old leader after one of a newer
-	auditLate     = "late"     // acts that were asked for after the role had been given to another
-	auditLateS    = "late_s"   // how long it had been another's, at most
-	auditOverlaps = "overlaps" // pieces of work during which another leader worked too
-	auditTerms    = "terms"    // how often the role was given
-	auditReused   = "reused"   // times that a token did not grow
-	auditRejected = "rejected" // acts that the resource turned away
-	auditOpen     = "open"     // searches for an order that explains the history which were not finished
+	auditStale      = "stale"      // acts that the resource took of an old leader after one of a newer
+	auditLate       = "late"       // acts that were asked for after the role had been given to another
+	auditLateS      = "late_s"     // how long it had been another's, at most
+	auditOverlaps   = "overlaps"   // pieces of work during which another leader worked too
+	auditTerms      = "terms"      // how often the role was given
+	auditReused     = "reused"     // times that a token did not grow
+	auditUnrecorded = "unrecorded" // grants by etcd that its own history does not have as the only one at that time
+	auditRejected   = "rejected"   // acts that the resource turned away
+	auditOpen       = "open"       // searches for an order that explains the history which were not finished
 )
 
 // audit judges the history of the trial.
-func audit(ctx context.Context, env bench.Env, _ json.RawMessage, _ []bench.Sample) (bench.Audit, error) {
+func audit(ctx context.Context, env bench.Env, raw json.RawMessage, _ []bench.Sample) (bench.Audit, error) {
+	config, err := serve.Decode[Config](raw)
+	if err != nil {
+		return bench.Audit{}, err
+	}
 	lines, err := bench.ReadHistory[line](env)
 	if err != nil {
 		return bench.Audit{}, err
@@ -153,6 +159,11 @@ func audit(ctx context.Context, env bench.Env, _ json.RawMessage, _ []bench.Samp
 	for _, l := range lines {
 		if l.Said == saidRejected {
 			numbers[auditRejected]++
+		}
+	}
+	if config.Store == storeEtcd {
+		if numbers[auditUnrecorded], err = unrecorded(ctx, env, lines); err != nil {
+			return bench.Audit{}, fmt.Errorf("reading etcd's history: %w", err)
 		}
 	}
 	// The checker of linearizability must come to what was counted; where it does not, one of the two is wrong.

@@ -6,6 +6,9 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"shakedown/bench"
+	"shakedown/targets/serve"
 )
 
 const etcdKey = "shakedown/leader"
@@ -66,6 +69,33 @@ func (l *etcdLock) renew(ctx context.Context, g *grant) error {
 func (l *etcdLock) release(ctx context.Context, g *grant) error {
 	_, err := l.client.Revoke(ctx, g.leaseID())
 	return lostLease(err)
+}
+
+// unrecorded counts the grants that etcd's own history does not have. One that it has made the key anew, at the revision that is its
+// token: so there was no other.
+func unrecorded(ctx context.Context, env bench.Env, lines []line) (n float64, err error) {
+	at, err := env.URL(storeEtcd)
+	if err != nil {
+		return 0, err
+	}
+	client, err := serve.DialEtcd(storeEtcd, at)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = client.Close() }()
+	for _, l := range lines {
+		if l.Kind != kindLease {
+			continue
+		}
+		there, err := client.Get(ctx, etcdKey, clientv3.WithRev(l.Term))
+		if err != nil {
+			return 0, err
+		}
+		if len(there.Kvs) != 1 || there.Kvs[0].CreateRevision != l.Term || string(there.Kvs[0].Value) != l.Lease {
+			n++
+		}
+	}
+	return n, nil
 }
 
 func (g *grant) leaseID() clientv3.LeaseID {

@@ -1,6 +1,7 @@
 package leader
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"shakedown/bench"
 	"shakedown/internal/clock"
@@ -72,11 +75,11 @@ func (s *service) connect(ctx context.Context) (err error) {
 		s.lock, err = newRedisLock(s.server, s.config)
 	case storeEtcd:
 		l := &etcdLock{config: s.config}
-		l.client, err = s.server.Etcd()
+		l.client, err = s.beside()
 		s.lock = l
 	default:
 		l := &advisoryLock{config: s.config}
-		l.sessions, err = serve.NewPostgresPool(ctx, s.server, "sessions", env.URLs["postgres"], sessionOptions())
+		l.sessions, err = serve.NewPostgresPool(ctx, s.server, "sessions", cmp.Or(env.URLs[pooler], env.URLs["postgres"]), sessionOptions())
 		s.lock = l
 	}
 	for _, other := range []string{storeRedis, storeEtcd} {
@@ -85,6 +88,20 @@ func (s *service) connect(ctx context.Context) (err error) {
 		}
 	}
 	return err
+}
+
+// beside is a client of the instance's own member of etcd: of one that is there for all, or of a group.
+func (s *service) beside() (*clientv3.Client, error) {
+	env := s.server.Env()
+	members := 1
+	for env.URLs[etcdMember(members)] != "" {
+		members++
+	}
+	at, err := env.URL(etcdMember(env.Instance % members))
+	if err != nil {
+		return nil, err
+	}
+	return serve.NewEtcd(s.server, storeEtcd, at)
 }
 
 // reachable says whether anybody listens at a URL, of a host or of a unix socket.

@@ -228,7 +228,11 @@ func TestTheAuditFindsAStaleAct(t *testing.T) {
 	if err := errors.Join(s.resource.act(t.Context(), 2, "B", 1), s.resource.act(t.Context(), 1, "A", 1)); err != nil {
 		t.Fatal(err)
 	}
-	a, err := audit(t.Context(), env, nil, nil)
+	raw, err := json.Marshal(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := audit(t.Context(), env, raw, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,6 +245,21 @@ func TestTheAuditFindsAStaleAct(t *testing.T) {
 	}
 	if len(a.Examples) == 0 || !strings.Contains(a.Examples[0], "stale: the resource took act 2") {
 		t.Errorf("examples: %q", a.Examples)
+	}
+}
+
+func TestGrantsThatEtcdDoesNotKnowAreCounted(t *testing.T) {
+	empty(t)
+	env := testEnv(t, 0)
+	s := instance(t, env, config(storeEtcd, checkStep, false))
+	g := acquire(t, s, "one")
+	for want, l := range []line{{Kind: kindLease, Lease: "one", Term: g.term}, {Kind: kindLease, Lease: "another", Term: g.term}} {
+		if n, err := unrecorded(t.Context(), env, []line{l, {Kind: kindAct}}); n != float64(want) || err != nil {
+			t.Errorf("%+v: %v, %v", l, n, err)
+		}
+	}
+	if err := s.lock.release(t.Context(), g); err != nil {
+		t.Error(err)
 	}
 }
 
