@@ -40,7 +40,9 @@ func TestAPoolerLendsSessionsOfItsServer(t *testing.T) {
 	sessions := func(url string) (pids [2]int) {
 		t.Helper()
 		for i := range pids {
-			if err := onPostgres(ctx, url, func(c *pgx.Conn) error { return c.QueryRow(ctx, "SELECT pg_backend_pid()", pgx.QueryExecModeExec).Scan(&pids[i]) }); err != nil {
+			if err := onPostgres(ctx, url, func(c *pgx.Conn) error {
+				return c.QueryRow(ctx, "SELECT pg_backend_pid()", pgx.QueryExecModeExec).Scan(&pids[i])
+			}); err != nil {
 				t.Fatal(err)
 			}
 		}
