@@ -11,8 +11,9 @@ var Pattern = bench.Pattern{
 	Summary: "Several instances can do a job, and one of them must. They ask a store for the role, which gives it to one for a while; the " +
 		"leader asks for more time before that is over, and another follows when it does not.",
 	Claims:      claims,
-	Experiments: []bench.Experiment{pauseExperiment, stopExperiment, gapExperiment, thrashExperiment, failoverExperiment, storeExperiment, poolerExperiment, quorumExperiment},
+	Experiments: []bench.Experiment{pauseExperiment, stopExperiment, gapExperiment, thrashExperiment, failoverExperiment, storeExperiment, poolerExperiment, quorumExperiment, diskExperiment, waitersExperiment},
 	Roles:       map[string]bench.Role{bench.ServiceRole: {New: newService, Config: Config{}}},
+	Probes:      map[string]bench.Probe{"waiters": {Run: contend, Config: WaitConfig{}}},
 	Seed:        seed,
 	Audit:       audit,
 }
@@ -20,6 +21,8 @@ var Pattern = bench.Pattern{
 const (
 	etcdSource   = `etcd documentation, "etcd versus other key-value stores" (locks and leases)`
 	redisSource  = `Redis documentation, "Distributed Locks with Redis"`
+	tuning       = `etcd documentation, "Tuning" (disk)`
+	recipes      = `Apache ZooKeeper documentation, "Recipes and Solutions" (leader election: the herd effect)`
 	quorumSource = `etcd documentation, "Frequently Asked Questions" (why an odd number of cluster members)`
 	poolerSource = `PgBouncer documentation, "Features" (what each pooling mode breaks)`
 	fencing      = `M. Kleppmann, "How to do distributed locking", 2016`
@@ -37,7 +40,12 @@ var claims = []bench.Claim{
 	{ID: "resilience/leader#6", Text: "SET NX in Redis is good enough to elect a leader.", Source: "Folklore; against it: " + redisSource, Expect: bench.Refuted},
 	{ID: "resilience/leader#7", Text: "Ephemeral nodes re-elect by themselves.", Source: "Folklore; " + etcdSource, Expect: bench.Confirmed},
 	{ID: "resilience/leader#8", Text: "Fencing tokens make it safe.", Source: fencing, Expect: bench.Confirmed},
+	{
+		ID: "resilience/leader#9", Text: "Contenders wait politely.", Source: "Folklore; " + recipes, Expect: bench.DependsOn,
+		On: "whether they stand in a queue",
+	},
 	{ID: "resilience/leader#10", Text: "Two nodes are enough for a quorum.", Source: "Folklore; against it: " + quorumSource, Expect: bench.Refuted},
+	{ID: "resilience/leader#11", Text: "etcd is steady on any disk.", Source: "Folklore; against it: " + tuning, Expect: bench.Refuted},
 	{ID: "resilience/leader#12", Text: "Leaders stop when they lose the lease.", Source: "Folklore; against it: " + fencing, Expect: bench.Refuted},
 	{ID: "resilience/leader#13", Text: "Advisory locks work through PgBouncer.", Source: "Folklore; against it: " + poolerSource, Expect: bench.Refuted},
 }

@@ -59,6 +59,9 @@ func open(ctx context.Context, env bench.Env, raw json.RawMessage) (*service, er
 		return nil, errors.Join(err, s.Close())
 	}
 	s.Handle("latest", "GET /latest", svc.latest)
+	if l, ok := svc.lock.(*etcdLock); ok {
+		s.Handle("note", "PUT /note/{key}", svc.note(l.client))
+	}
 	s.Go("campaign", svc.campaign)
 	return svc, nil
 }
@@ -130,6 +133,20 @@ func (s *service) latest(ctx context.Context, _ *http.Request) (serve.Answer, er
 		return serve.Answer{}, err
 	}
 	return serve.Answer{Value: age.Microseconds(), Body: fmt.Sprintf("%d acts\n", acts)}, nil
+}
+
+// note writes a key to etcd that has nothing to do with the role.
+func (s *service) note(client *clientv3.Client) serve.HandlerFunc {
+	return func(ctx context.Context, r *http.Request) (serve.Answer, error) {
+		key, err := serve.Key(r)
+		if err != nil {
+			return serve.Answer{}, err
+		}
+		return serve.Answer{}, s.store.Do(ctx, func(ctx context.Context) error {
+			_, err := client.Put(ctx, fmt.Sprintf("shakedown/note/%d", key), "a note")
+			return err
+		})
+	}
 }
 
 // campaign wants the role, works in it, and wants it again, until the instance ends.

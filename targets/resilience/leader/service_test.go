@@ -263,6 +263,24 @@ func TestGrantsThatEtcdDoesNotKnowAreCounted(t *testing.T) {
 	}
 }
 
+func TestAContestThatIsCalledOffHasNoResult(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := contend(ctx, testEnv(t, 0), []byte(`{"way": "queue", "waiters": 3, "poll": "1s"}`)); err == nil {
+		t.Error("it has one")
+	}
+}
+
+func TestContestsThatMakeNoSense(t *testing.T) {
+	for want, c := range map[string]WaitConfig{
+		"way": {Waiters: 2, Poll: ms}, "waiters": {Way: waitPoll, Waiters: 1, Poll: ms}, "poll": {Way: waitPoll, Waiters: 2},
+	} {
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
 func TestWhatAKilledInstanceCouldNotRecordIsOpen(t *testing.T) {
 	h := told([]line{
 		{Kind: kindLease, Lease: "A", Holder: "service-0", Term: 1, Call: 1, Return: 2},
