@@ -208,10 +208,12 @@ func (c *contest) wait(ctx context.Context, n int) error {
 	default:
 		err = c.queue(ctx)
 	}
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done(): // it is over, and this one has not got the role
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // poll looks at a moment of its own in each period.
