@@ -17,7 +17,8 @@ type Auditor func(ctx context.Context, env Env, config json.RawMessage, samples 
 
 // An Audit is what an Auditor found.
 type Audit struct {
-	// Numbers by name. Names of times end in their unit, _s, and those of parts of a whole in _share; all others are counts.
+	// Numbers by name. Names of times end in their unit, _s, those of rates in _per_s and those of parts of a whole in _share; all others are
+	// counts.
 	Numbers map[string]float64 `json:"numbers"`
 	// Of is how many acknowledged effects were accounted for; What they are, "acknowledged writes" when it is empty.
 	Of   int    `json:"of"`

@@ -135,6 +135,8 @@ func UnitOf(q bench.Query) string {
 		return PerSecond
 	case q.Metric == "span" && !strings.HasPrefix(q.Stat, "value_"):
 		return Spans
+	case q.Metric == "audit" && strings.HasSuffix(q.Name, "_per_s"):
+		return PerSecond
 	case q.Metric == "audit" && strings.HasSuffix(q.Name, "_s"):
 		return Seconds
 	case q.Metric == "audit" && strings.HasSuffix(q.Name, "_share"):

@@ -67,7 +67,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, r.work.Close()) }()
 	r.keeper = proc.NewKeeper(r.work.Journal())
 	defer func() { err = errors.Join(err, r.keeper.Close()) }()
-	defer favour.Threads()()
+	if !o.Experiment.Probes() { // which has no arrivals to be late with, and may itself be what the engines are put to
+		defer favour.Threads()()
+	}
 	trials := plan(o.Experiment, o.Repeats, o.Seed)
 	unmake := undoDir(o.Out)
 	if r.writer, err = record.Create(o.Out, r.describe(len(trials))); err != nil {
