@@ -3,8 +3,6 @@ package leader
 import (
 	"context"
 	"errors"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -24,12 +22,10 @@ var (
 	redisRelease = redis.NewScript(`if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0`)
 )
 
-// redisLock is a key that expires. Of a primary and replicas it asks the one that last took a write, and the next one when that fails:
-// nobody tells clients who is the primary.
+// redisLock is a key that expires.
 type redisLock struct {
 	config Config
-	nodes  []*redis.Client
-	at     atomic.Int64
+	*serve.RedisNodes
 }
 
 var _ lock = (*redisLock)(nil)
@@ -38,32 +34,8 @@ var _ lock = (*redisLock)(nil)
 func newRedisLock(s *serve.Server, c Config) (*redisLock, error) {
 	// Without retries: a command is sent once, and what becomes of it is told.
 	o := serve.RedisOptions{PoolSize: 4, DialTimeout: time.Second, ReadTimeout: c.TTL.D(), WriteTimeout: c.TTL.D()}
-	client, err := s.Redis(o)
-	if err != nil {
-		return nil, err
-	}
-	l := &redisLock{config: c, nodes: []*redis.Client{client}}
-	for _, name := range replicas {
-		if at := s.Env().URLs[name]; at != "" {
-			replica, err := serve.NewRedis(s, name, at, o)
-			if err != nil {
-				return nil, err
-			}
-			l.nodes = append(l.nodes, replica)
-		}
-	}
-	return l, nil
-}
-
-// on calls with the node that is thought to be the primary. One that fails, or says that it is none, is not asked next time.
-func (l *redisLock) on(call func(*redis.Client) error) error {
-	at := l.at.Load()
-	err := call(l.nodes[at%int64(len(l.nodes))])
-	var said redis.Error
-	if err != nil && !errors.Is(err, redis.Nil) && (!errors.As(err, &said) || strings.HasPrefix(err.Error(), "READONLY")) {
-		l.at.CompareAndSwap(at, at+1)
-	}
-	return err
+	nodes, err := s.RedisNodes(o)
+	return &redisLock{c, nodes}, err
 }
 
 func (l *redisLock) await(ctx context.Context) error {
@@ -72,7 +44,7 @@ func (l *redisLock) await(ctx context.Context) error {
 			return err
 		}
 		var held int64
-		err := l.on(func(c *redis.Client) (err error) {
+		err := l.On(func(c *redis.Client) (err error) {
 			held, err = c.Exists(ctx, redisKey).Result()
 			return err
 		})
@@ -84,7 +56,7 @@ func (l *redisLock) await(ctx context.Context) error {
 
 func (l *redisLock) acquire(ctx context.Context, token string) (*grant, error) {
 	var g *grant
-	err := l.on(func(c *redis.Client) error {
+	err := l.On(func(c *redis.Client) error {
 		conn := c.Conn() // WAIT speaks of the writes of its own connection
 		defer func() { _ = conn.Close() }()
 		term, err := redisAcquire.Run(ctx, conn, []string{redisKey, redisTerms}, token, l.config.TTL.D().Milliseconds()).Int64()
@@ -113,13 +85,13 @@ func (l *redisLock) everywhere(ctx context.Context, conn *redis.Conn) error {
 }
 
 func (l *redisLock) renew(ctx context.Context, g *grant) error {
-	return l.on(func(c *redis.Client) error {
+	return l.On(func(c *redis.Client) error {
 		return ours(redisRenew.Run(ctx, c, []string{redisKey}, g.token, l.config.TTL.D().Milliseconds()).Int64())
 	})
 }
 
 func (l *redisLock) release(ctx context.Context, g *grant) error {
-	return l.on(func(c *redis.Client) error {
+	return l.On(func(c *redis.Client) error {
 		return ours(redisRelease.Run(ctx, c, []string{redisKey}, g.token).Int64())
 	})
 }
