@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"shakedown/bench"
+	"shakedown/internal/clock"
 	"shakedown/targets/internal/crash"
 	"shakedown/targets/serve"
 )
@@ -19,6 +21,8 @@ const (
 	auditWaiting = "waiting" // still in the queue when nothing moved any more
 	auditDead    = "dead"    // in the queue of dead letters
 	auditGhost   = "ghost"   // done, or about to be, although there is no order of it
+	auditOther   = "other"   // acknowledged, and not done as often as there are queues that it went to
+	auditEach    = "each"    // how often a job was done, on average
 	auditNoJob   = "no_job"  // ordered, and neither done nor about to be
 )
 
@@ -49,10 +53,29 @@ func seed(ctx context.Context, env bench.Env, raw json.RawMessage) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(a.reset(ctx), a.close()); err != nil {
+	err = a.reset(ctx)
+	if err == nil {
+		err = a.fill(ctx, backlog(c))
+	}
+	if err := errors.Join(err, a.close()); err != nil {
 		return fmt.Errorf("seed %s: %w", c.Broker, err)
 	}
 	return nil
+}
+
+// ofBacklog is the key of the first job of a backlog, beyond those of requests.
+const ofBacklog = 1 << 60
+
+// backlog are so many jobs that nobody asked for in this trial.
+func backlog(c Config) []job {
+	jobs, now := make([]job, c.Backlog), int64(clock.Now())
+	for i := range jobs {
+		jobs[i] = job{Key: ofBacklog + int64(i), At: now}
+		if c.BacklogDue > 0 {
+			jobs[i].Due = now + int64(c.BacklogDue)
+		}
+	}
+	return jobs
 }
 
 // audit lets the consumers work off what they can, stops them, and accounts for every job that was acknowledged: its effect is there, or
@@ -73,7 +96,10 @@ func audit(ctx context.Context, env bench.Env, raw json.RawMessage, samples []be
 	}
 	defer func() { err = errors.Join(err, a.close()) }()
 	s := state{conn: conn, admin: a}
-	if err := errors.Join(s.settle(ctx), s.stop(ctx)); err != nil {
+	if c.Backlog == 0 {
+		err = s.settle(ctx)
+	}
+	if err := errors.Join(err, s.stop(ctx)); err != nil {
 		return bench.Audit{}, err
 	}
 	if err := s.read(ctx, c); err != nil {
@@ -188,12 +214,20 @@ func (s *state) account(c Config, samples []bench.Sample) bench.Audit {
 	for _, key := range s.effects {
 		stored[key] = bench.Stored{Value: crash.ValueOf(key), Times: stored[key].Times + 1}
 	}
+	for key, is := range stored { // once from each queue is as it should be
+		is.Times = max(1, is.Times-c.queues()+1)
+		stored[key] = is
+	}
 	for _, jobs := range [][]job{s.left, s.given} {
 		for _, j := range jobs {
 			if _, done := stored[j.Key]; !done {
 				stored[j.Key] = bench.Stored{Value: crash.ValueOf(j.Key), Times: 1}
 			}
 		}
+	}
+	samples = slices.Clone(samples)
+	for i := range samples {
+		samples[i].Op = 0 // whatever it is called, it enqueues a job
 	}
 	found := bench.AccountForWrites(samples, 0, stored)
 	order := bench.AccountForOrder(samples, 0, s.effects)
@@ -205,6 +239,34 @@ func (s *state) account(c Config, samples []bench.Sample) bench.Audit {
 	if c.Order != "" {
 		found.Add(s.compareOrders(stored))
 	}
+	if c.Queues > 0 {
+		found.Add(s.countEach(c, samples))
+	}
+	return found
+}
+
+// countEach counts how often each acknowledged job was done.
+func (s *state) countEach(c Config, samples []bench.Sample) bench.Audit {
+	times := map[int64]int{}
+	for _, key := range s.effects {
+		times[key]++
+	}
+	found := bench.Audit{Numbers: map[string]float64{auditOther: 0, auditEach: 0}}
+	var acked float64
+	for _, a := range samples {
+		if a.Outcome != bench.OK {
+			continue
+		}
+		acked++
+		found.Numbers[auditEach] += float64(times[a.Key])
+		if times[a.Key] == c.Queues {
+			continue
+		}
+		if found.Numbers[auditOther]++; found.Numbers[auditOther] <= shown {
+			found.Examples = append(found.Examples, fmt.Sprintf("delivered otherwise: job %d was done %d times, of %d queues", a.Key, times[a.Key], c.Queues))
+		}
+	}
+	found.Numbers[auditEach] /= max(1, acked)
 	return found
 }
 

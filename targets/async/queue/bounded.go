@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"slices"
+
 	"shakedown/bench"
 	"shakedown/internal/units"
 	"shakedown/targets/internal/crash"
@@ -50,13 +52,7 @@ func slow(overflow string) Config {
 
 // boundedLevels leave PostgreSQL out, whose tables have no length.
 func boundedLevels() []bench.Level {
-	var levels []bench.Level
-	for _, l := range brokers(redisBroker, natsBroker) {
-		if l.Name != postgresBroker {
-			levels = append(levels, l)
-		}
-	}
-	return levels
+	return slices.DeleteFunc(brokers(redisBroker, natsBroker), func(l bench.Level) bool { return l.Name == postgresBroker })
 }
 
 func boundedChecks() []bench.Check {

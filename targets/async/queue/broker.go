@@ -8,14 +8,18 @@ import (
 	"time"
 
 	"shakedown/bench"
+	"shakedown/internal/clock"
 	"shakedown/targets/serve"
 )
 
 // A job is what goes through a queue.
 type job struct {
 	Key int64 `json:"key"`
-	// At is when it was accepted, by the clock that all processes share, in nanoseconds.
-	At int64 `json:"at"`
+	// At is when it was accepted, by the clock that all processes share, in nanoseconds, and Due when it may begin; 0 is at once.
+	At  int64 `json:"at"`
+	Due int64 `json:"due,omitempty"`
+	// Urgent jobs come before all others where the broker keeps priorities.
+	Urgent bool `json:"urgent,omitempty"`
 	// Tries is how often it has failed, where the broker does not count that itself.
 	Tries int `json:"tries,omitempty"`
 }
@@ -49,8 +53,8 @@ type delivery struct {
 	attempt int // 1 for the first
 	// ack tells the broker that the job is done. Where a consumer acknowledges before it begins, it was told already.
 	ack func(context.Context) error
-	// fail tells the broker that it is not: it is tried again, or given up.
-	fail func(context.Context) error
+	// fail tells the broker that it is not: it is tried again, after a while, or given up.
+	fail func(ctx context.Context, after time.Duration) error
 }
 
 // kind is one sort of broker.
@@ -67,6 +71,8 @@ type admin interface {
 	reset(ctx context.Context) error
 	// waiting is how many jobs the queue has, as far as the broker counts them without an effort.
 	waiting(ctx context.Context) (int, error)
+	// fill puts many jobs into the queue at once, in their order.
+	fill(ctx context.Context, jobs []job) error
 	// take empties the queue and that of dead letters, and returns what was in them.
 	take(ctx context.Context) (left, given []job, err error)
 	close() error
@@ -87,8 +93,20 @@ var kinds = map[string]*kind{
 	natsBroker:     {openNATS, adminNATS},
 }
 
+// A mover is a broker whose jobs that are to wait are somewhere else until they are due: somebody has to move them.
+type mover interface {
+	// move puts jobs that are due into the queue, up to some number, and says whether there may be more.
+	move(ctx context.Context) (more bool, err error)
+}
+
 // settled is the acknowledgement of a job that was acknowledged before it began.
 func settled(context.Context) error { return nil }
+
+// tooLate is the failure of such a job.
+func tooLate(context.Context, time.Duration) error { return nil }
+
+// dueIn is the time by the clock that all processes share.
+func dueIn(d time.Duration) int64 { return int64(clock.Now() + d) }
 
 // unsure says of an error that the job may be in the queue or not.
 func unsure(err error) error {

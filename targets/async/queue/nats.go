@@ -20,6 +20,14 @@ const (
 	natsWorkers = "workers"
 )
 
+// natsConsumer is what the workers of a queue share. All queues are one stream: each consumer is given all of it.
+func natsConsumer(queue int) string {
+	if queue == 0 {
+		return natsWorkers
+	}
+	return fmt.Sprintf("%s-%d", natsWorkers, queue)
+}
+
 // natsWait is how long a consumer asks for jobs before it asks again.
 const natsWait = 100 * time.Millisecond
 
@@ -78,7 +86,7 @@ func (b *natsStream) publish(ctx context.Context, j job) error {
 }
 
 func (b *natsStream) consume(ctx context.Context, _ string, work func(context.Context, delivery)) error {
-	consumer, err := b.js.Consumer(ctx, natsQueue, natsWorkers)
+	consumer, err := b.js.Consumer(ctx, natsQueue, natsConsumer(b.config.at))
 	if err != nil {
 		return err
 	}
@@ -87,32 +95,35 @@ func (b *natsStream) consume(ctx context.Context, _ string, work func(context.Co
 		if err != nil {
 			return err
 		}
-		var given []jetstream.Msg
-		for m := range batch.Messages() {
-			given = append(given, m)
-		}
-		if err := batch.Error(); err != nil && len(given) == 0 {
-			return err
-		}
-		if err := b.batch(ctx, given, work); err != nil {
+		if err := b.batch(ctx, batch, work); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *natsStream) batch(ctx context.Context, given []jetstream.Msg, work func(context.Context, delivery)) error {
-	if b.config.Ack == ackBefore {
-		for _, m := range given {
+// batch has jobs worked off as they come; those that are acknowledged before, once all of the batch have come.
+func (b *natsStream) batch(ctx context.Context, batch jetstream.MessageBatch, work func(context.Context, delivery)) error {
+	var given int
+	var early []jetstream.Msg
+	for m := range batch.Messages() {
+		given++
+		if b.config.Ack == ackBefore {
 			if err := m.DoubleAck(ctx); err != nil {
 				return err
 			}
+			early = append(early, m)
+		} else if err := b.deliver(ctx, m, work); err != nil {
+			return err
 		}
 	}
-	for _, m := range given {
+	for _, m := range early {
 		if err := b.deliver(ctx, m, work); err != nil {
 			return err
 		}
+	}
+	if given == 0 {
+		return batch.Error()
 	}
 	return nil
 }
@@ -126,10 +137,10 @@ func (b *natsStream) deliver(ctx context.Context, m jetstream.Msg, work func(con
 	if err != nil {
 		return err
 	}
-	d := delivery{job: j, attempt: int(meta.NumDelivered), ack: settled, fail: settled}
+	d := delivery{job: j, attempt: int(meta.NumDelivered), ack: settled, fail: tooLate}
 	if b.config.Ack == ackAfter {
 		d.ack = func(context.Context) error { return m.Ack() }
-		d.fail = func(ctx context.Context) error { return b.failed(ctx, m, d.attempt) }
+		d.fail = func(ctx context.Context, after time.Duration) error { return b.failed(ctx, m, d.attempt, after) }
 	}
 	work(ctx, d)
 	return nil
@@ -137,8 +148,11 @@ func (b *natsStream) deliver(ctx context.Context, m jetstream.Msg, work func(con
 
 // failed gives the job back. JetStream has no queue of dead letters: the consumer moves the job there itself. Without one the server
 // gives it up after so many attempts, and keeps it in the stream, where nobody is given it any more.
-func (b *natsStream) failed(ctx context.Context, m jetstream.Msg, attempt int) error {
+func (b *natsStream) failed(ctx context.Context, m jetstream.Msg, attempt int, after time.Duration) error {
 	if b.config.DeadLetters == "" || !b.config.givesUp(attempt) {
+		if after > 0 {
+			return m.NakWithDelay(after)
+		}
 		return m.Nak()
 	}
 	if _, err := b.js.Publish(ctx, natsDead, m.Data()); err != nil {
@@ -147,9 +161,13 @@ func (b *natsStream) failed(ctx context.Context, m jetstream.Msg, attempt int) e
 	return m.DoubleAck(ctx)
 }
 
-// ackWait is how long a consumer may take for what it was given at a time.
+// ackWait is how long a consumer may take for what it was given at a time. Where a job that has failed waits with its consumer, so long, too.
 func (c Config) ackWait() time.Duration {
-	return max(time.Second, 2*time.Duration(c.Prefetch)*c.Work.D())
+	each := 2 * c.Work.D()
+	if c.BackoffIn == inConsumer {
+		each += c.BackoffMost.D()
+	}
+	return max(time.Second, time.Duration(c.Prefetch)*each)
 }
 
 type natsAdmin struct {
@@ -182,6 +200,9 @@ func (a *natsAdmin) reset(ctx context.Context) error {
 		}
 	}
 	queue := jetstream.StreamConfig{Name: natsQueue, Subjects: []string{natsQueue}, Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage}
+	if a.config.queues() > 1 {
+		queue.Retention = jetstream.InterestPolicy // a job leaves the stream when every consumer has acknowledged it
+	}
 	if a.config.MaxLength > 0 {
 		queue.MaxMsgs = int64(a.config.MaxLength)
 		queue.Discard = map[string]jetstream.DiscardPolicy{dropOldest: jetstream.DiscardOld, refuseNew: jetstream.DiscardNew}[a.config.Overflow]
@@ -196,10 +217,28 @@ func (a *natsAdmin) reset(ctx context.Context) error {
 	if a.config.Attempts > 0 {
 		most = a.config.Attempts
 	}
-	_, err := a.js.CreateConsumer(ctx, natsQueue, jetstream.ConsumerConfig{
-		Durable: natsWorkers, AckPolicy: jetstream.AckExplicitPolicy, AckWait: a.config.ackWait(), MaxDeliver: most, MaxAckPending: 10000,
-	})
-	return err
+	for at := range a.config.queues() {
+		if _, err := a.js.CreateConsumer(ctx, natsQueue, jetstream.ConsumerConfig{
+			Durable: natsConsumer(at), AckPolicy: jetstream.AckExplicitPolicy, AckWait: a.config.ackWait(), MaxDeliver: most, MaxAckPending: 10000,
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *natsAdmin) fill(ctx context.Context, jobs []job) error {
+	for _, j := range jobs {
+		if _, err := a.js.PublishAsync(natsQueue, j.encode(), jetstream.WithStallWait(10*time.Second)); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-a.js.PublishAsyncComplete():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // waiting are all that are in the stream, those that consumers have included.

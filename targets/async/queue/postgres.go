@@ -13,9 +13,6 @@ import (
 	"shakedown/targets/serve"
 )
 
-// postgresWait is how long a consumer that finds no job waits before it looks again.
-const postgresWait = 50 * time.Millisecond
-
 // postgresTable is a queue on a table: a consumer holds the rows of its jobs with SELECT … FOR UPDATE SKIP LOCKED until it has
 // deleted them, in one transaction, which the server takes back when the consumer dies.
 type postgresTable struct {
@@ -46,7 +43,7 @@ func (b *postgresTable) publish(ctx context.Context, j job) error {
 
 // insert enqueues a job as part of a transaction.
 func (*postgresTable) insert(ctx context.Context, in execer, j job) error {
-	_, err := in.Exec(ctx, `insert into shakedown_jobs (key, at) values ($1, $2)`, j.Key, j.At)
+	_, err := in.Exec(ctx, `insert into shakedown_jobs (key, at, due, urgent) values ($1, $2, $3, $4)`, j.Key, j.At, j.Due, j.Urgent)
 	return err
 }
 
@@ -65,7 +62,7 @@ func (b *postgresTable) consume(ctx context.Context, _ string, work func(context
 		if err != nil {
 			return err
 		}
-		if !found && !pause(ctx, postgresWait) {
+		if !found && !pause(ctx, b.config.poll()) {
 			return nil
 		}
 	}
@@ -76,9 +73,9 @@ func (b *postgresTable) consume(ctx context.Context, _ string, work func(context
 func (b *postgresTable) batch(ctx context.Context, work func(context.Context, delivery)) (bool, error) {
 	if b.config.Ack == ackBefore {
 		jobs, err := b.lock(ctx, b.pool, `delete from shakedown_jobs where id in (
-			select id from shakedown_jobs order by id limit $1 for update skip locked) returning id, key, at, tries`)
+			select id from shakedown_jobs `+b.config.next()+`) returning `+jobColumns)
 		for _, j := range jobs {
-			work(ctx, delivery{job: j.job, attempt: j.Tries + 1, ack: settled, fail: settled})
+			work(ctx, delivery{job: j.job, attempt: j.Tries + 1, ack: settled, fail: tooLate})
 		}
 		return len(jobs) > 0, err
 	}
@@ -87,18 +84,29 @@ func (b *postgresTable) batch(ctx context.Context, work func(context.Context, de
 		return false, err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // of what was not committed
-	jobs, err := b.lock(ctx, tx, `select id, key, at, tries from shakedown_jobs order by id limit $1 for update skip locked`)
+	jobs, err := b.lock(ctx, tx, `select `+jobColumns+` from shakedown_jobs `+b.config.next())
 	for _, j := range jobs {
 		work(ctx, delivery{
 			job: j.job, attempt: j.Tries + 1,
 			ack:  func(ctx context.Context) error { return b.delete(ctx, tx, j.id) },
-			fail: func(ctx context.Context) error { return b.failed(ctx, tx, j) },
+			fail: func(ctx context.Context, after time.Duration) error { return b.failed(ctx, tx, j, after) },
 		})
 	}
 	if err == nil {
 		err = commit(ctx, tx)
 	}
 	return len(jobs) > 0, err
+}
+
+// next is how a consumer chooses its jobs and holds them.
+func (c Config) next() string {
+	if c.waits() {
+		return `where due <= $2 order by due, id limit $1 for update skip locked`
+	}
+	if c.Priority == kept {
+		return `order by urgent desc, id limit $1 for update skip locked`
+	}
+	return `order by id limit $1 for update skip locked`
 }
 
 // commit keeps what was acknowledged also when the consumer is to stop.
@@ -114,18 +122,25 @@ type rowJob struct {
 	id int64
 }
 
+// jobColumns are those of a rowJob.
+const jobColumns = `id, key, at, due, urgent, tries`
+
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
 // lock runs a statement that returns rows of jobs.
 func (b *postgresTable) lock(ctx context.Context, in querier, sql string) (jobs []rowJob, err error) {
-	rows, err := in.Query(ctx, sql, b.config.Prefetch)
+	args := []any{b.config.Prefetch}
+	if b.config.waits() {
+		args = append(args, dueIn(0))
+	}
+	rows, err := in.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}
 	var j rowJob
-	_, err = pgx.ForEachRow(rows, []any{&j.id, &j.Key, &j.At, &j.Tries}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&j.id, &j.Key, &j.At, &j.Due, &j.Urgent, &j.Tries}, func() error {
 		jobs = append(jobs, j)
 		return nil
 	})
@@ -137,10 +152,13 @@ func (*postgresTable) delete(ctx context.Context, in execer, id int64) error {
 	return err
 }
 
-func (b *postgresTable) failed(ctx context.Context, in execer, j rowJob) error {
+func (b *postgresTable) failed(ctx context.Context, in execer, j rowJob, after time.Duration) error {
 	j.Tries++
 	if !b.config.givesUp(j.Tries) {
-		_, err := in.Exec(ctx, `update shakedown_jobs set tries = $2 where id = $1`, j.id, j.Tries)
+		if after > 0 {
+			j.Due = dueIn(after)
+		}
+		_, err := in.Exec(ctx, `update shakedown_jobs set tries = $2, due = $3 where id = $1`, j.id, j.Tries, j.Due)
 		return err
 	}
 	if b.config.DeadLetters != "" {
@@ -151,14 +169,17 @@ func (b *postgresTable) failed(ctx context.Context, in execer, j rowJob) error {
 	return b.delete(ctx, in, j.id)
 }
 
-type postgresAdmin struct{ conn *pgx.Conn }
+type postgresAdmin struct {
+	config Config
+	conn   *pgx.Conn
+}
 
-func adminPostgres(ctx context.Context, env bench.Env, _ Config) (admin, error) {
+func adminPostgres(ctx context.Context, env bench.Env, c Config) (admin, error) {
 	conn, err := connectPostgres(ctx, env)
 	if err != nil {
 		return nil, err
 	}
-	return postgresAdmin{conn}, nil
+	return postgresAdmin{c, conn}, nil
 }
 
 // connectPostgres connects straight to the trial's PostgreSQL.
@@ -177,11 +198,28 @@ func connectPostgres(ctx context.Context, env bench.Env) (*pgx.Conn, error) {
 func (a postgresAdmin) close() error { return a.conn.Close(context.Background()) }
 
 func (a postgresAdmin) reset(ctx context.Context) error {
+	index := ""
+	switch {
+	case a.config.waits():
+		index = "create index on shakedown_jobs (due, id);"
+	case a.config.Priority == kept:
+		index = "create index on shakedown_jobs (urgent desc, id);"
+	}
 	_, err := a.conn.Exec(ctx, `
 		drop table if exists shakedown_jobs, shakedown_dead;
-		create table shakedown_jobs (id bigserial primary key, key bigint not null, at bigint not null, tries int not null default 0);
+		create table shakedown_jobs (
+			id bigserial primary key, key bigint not null, at bigint not null, due bigint not null default 0,
+			urgent bool not null default false, tries int not null default 0);
+		`+index+`
 		create table shakedown_dead (like shakedown_jobs including defaults);
 		alter table shakedown_dead alter id drop not null, alter id drop default`)
+	return err
+}
+
+func (a postgresAdmin) fill(ctx context.Context, jobs []job) error {
+	_, err := a.conn.CopyFrom(ctx, pgx.Identifier{"shakedown_jobs"}, []string{"key", "at", "due"}, pgx.CopyFromSlice(len(jobs), func(i int) ([]any, error) {
+		return []any{jobs[i].Key, jobs[i].At, jobs[i].Due}, nil
+	}))
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"shakedown/bench"
+	"shakedown/internal/clock"
+	"shakedown/internal/units"
 	"shakedown/targets/serve"
 	"shakedown/targets/targettest"
 )
@@ -21,7 +24,42 @@ var engines targettest.Shared
 
 func TestMain(m *testing.M) { os.Exit(engines.Main(m)) }
 
-func TestPattern(t *testing.T) { targettest.Run(t, Pattern, &engines) }
+func TestPattern(t *testing.T) { targettest.Run(t, hurried(Pattern), &engines) }
+
+// hurried is the pattern with probes that measure for a moment, fewer jobs before and in the queue, and one configuration where others differ
+// from it in such numbers only. The engines that tests share have no replicas.
+func hurried(p bench.Pattern) bench.Pattern {
+	different := map[string][]string{ // the variants that differ in more than numbers
+		drainExperiment.Name: {fewWorkers}, priorityExperiment.Name: {noPriority, withPriority}, laterExperiment.Name: {often},
+	}
+	p.Experiments = slices.Clone(p.Experiments)
+	for i := range p.Experiments {
+		e := &p.Experiments[i]
+		e.Variants, e.Levels = slices.Clone(e.Variants), slices.Clone(e.Levels)
+		for i := range e.Variants {
+			if c, ok := e.Variants[i].Config.(Config); ok {
+				c.For, c.Backlog, c.Replicas = min(c.For, 50*units.Millisecond), min(c.Backlog, 2000), 0
+				e.Variants[i].Config = c
+			}
+		}
+		for i := range e.Levels {
+			l := &e.Levels[i]
+			l.Config = maps.Clone(l.Config)
+			for name, most := range map[string]int{"backlog": 100, "past": 100, "prefetch": 1} {
+				if n, ok := l.Config[name].(int); ok {
+					l.Config[name] = min(n, most)
+				}
+			}
+			if some := different[e.Name]; some != nil {
+				l.Variants = some
+			}
+			if l.Config["backlog_due"] != nil {
+				l.Config["backlog_due"] = hour
+			}
+		}
+	}
+	return p
+}
 
 // all are the brokers, each with the configuration of careful.
 func all(t *testing.T, test func(*testing.T, Config)) {
@@ -69,6 +107,18 @@ func connect(t *testing.T, c Config) (broker, admin) {
 	return b, a
 }
 
+// serverOf is a process with the addresses of the engines.
+func serverOf(t *testing.T, c Config) *serve.Server {
+	t.Helper()
+	s := serve.New(bench.Env{Role: workerRole, URLs: map[string]string{c.Broker: engines.URL(t, c.Broker)}})
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
 func publish(t *testing.T, b broker, keys ...int64) {
 	t.Helper()
 	for _, key := range keys {
@@ -107,7 +157,7 @@ func consumed(t *testing.T, b broker, n int, settle func(delivery) error) (keys 
 }
 
 func acknowledge(d delivery) error { return d.ack(context.Background()) }
-func fail(d delivery) error        { return d.fail(context.Background()) }
+func fail(d delivery) error        { return d.fail(context.Background(), 0) }
 
 func left(t *testing.T, a admin) (left, given []int64) {
 	t.Helper()
@@ -211,6 +261,145 @@ func TestAFullQueueRefusesOrDropsTheOldest(t *testing.T) {
 	})
 }
 
+func TestABacklogWaitsInTheQueueWhenATrialBegins(t *testing.T) {
+	all(t, func(t *testing.T, c Config) {
+		c.Backlog = 3
+		b, a := connect(t, c)
+		if keys, _ := consumed(t, b, 1, acknowledge); !slices.Equal(keys, []int64{ofBacklog}) {
+			t.Errorf("it was given %v first", keys)
+		}
+		var l []int64
+		for len(l) < 2 { // RabbitMQ takes back in its own time what a consumer had fetched
+			more, _ := left(t, a)
+			l = append(l, more...)
+		}
+		if slices.Sort(l); !slices.Equal(l, []int64{ofBacklog + 1, ofBacklog + 2}) {
+			t.Errorf("left %v", l)
+		}
+	})
+}
+
+// waiting are the brokers whose jobs can wait in the queue for their time.
+func waiting(t *testing.T, test func(*testing.T, Config)) {
+	all(t, func(t *testing.T, c Config) {
+		if c.Broker == rabbitBroker {
+			t.Skip("RabbitMQ has no queue here in which jobs wait for their time")
+		}
+		c.Backoff, c.BackoffMost, c.BackoffIn = units.Millisecond, units.Millisecond, inQueue
+		test(t, c)
+	})
+}
+
+// moving moves what is due in the background, where the broker wants that.
+func moving(t *testing.T, b broker) {
+	m, ok := b.(mover)
+	if !ok {
+		return
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	w := worker{config: Config{Poll: units.Millisecond}}
+	done := make(chan struct{})
+	go func() { defer close(done); w.moves(ctx, m) }()
+	t.Cleanup(func() { stop(); <-done })
+}
+
+func TestAJobThatFailedIsNotGivenBeforeItsTime(t *testing.T) {
+	waiting(t, func(t *testing.T, c Config) {
+		const wait = 30 * time.Millisecond
+		b, _ := connect(t, c)
+		moving(t, b)
+		publish(t, b, 7)
+		var failed, again time.Duration
+		keys, attempts := consumed(t, b, 2, func(d delivery) error {
+			if d.attempt == 1 {
+				failed = clock.Now()
+				return d.fail(context.Background(), wait)
+			}
+			again = clock.Now()
+			return d.ack(context.Background())
+		})
+		if !slices.Equal(keys, []int64{7, 7}) || !slices.Equal(attempts, []int{1, 2}) {
+			t.Errorf("jobs %v, attempts %v", keys, attempts)
+		}
+		if again-failed < wait {
+			t.Errorf("it came again after %v, and was to wait for %v", again-failed, wait)
+		}
+	})
+}
+
+func TestAJobIsNotGivenBeforeItIsDueAndIsAccountedForUntilThen(t *testing.T) {
+	waiting(t, func(t *testing.T, c Config) {
+		if c.Broker == natsBroker {
+			t.Skip("JetStream delays what has failed only")
+		}
+		b, a := connect(t, c)
+		moving(t, b)
+		due := dueIn(30 * time.Millisecond)
+		for _, j := range []job{{Key: 1, Due: dueIn(time.Hour)}, {Key: 2, Due: due}} {
+			if err := b.publish(t.Context(), j); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := a.waiting(t.Context()); err != nil || n != 2 {
+			t.Errorf("%d wait, %v", n, err)
+		}
+		var at int64
+		keys, _ := consumed(t, b, 1, func(d delivery) error {
+			at = dueIn(0)
+			return d.ack(context.Background())
+		})
+		if !slices.Equal(keys, []int64{2}) || at < due {
+			t.Errorf("it was given %v, %v before it was due", keys, time.Duration(due-at))
+		}
+		if l, _ := left(t, a); !slices.Equal(l, []int64{1}) {
+			t.Errorf("left %v", l)
+		}
+	})
+}
+
+func TestUrgentJobsAreGivenFirstWherePrioritiesAreKept(t *testing.T) {
+	all(t, func(t *testing.T, c Config) {
+		if c.Broker == natsBroker {
+			t.Skip("a stream of JetStream has no priorities")
+		}
+		c.Kind, c.Priority = "", kept
+		b, a := connect(t, c)
+		for key := range int64(6) {
+			if err := b.publish(t.Context(), job{Key: key, Urgent: key%2 == 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		keys, _ := consumed(t, b, 5, func(d delivery) error {
+			if d.job.Urgent != (d.job.Key%2 == 1) {
+				t.Errorf("job %d is said to be urgent: %v", d.job.Key, d.job.Urgent)
+			}
+			return d.ack(context.Background())
+		})
+		if !slices.Equal(keys, []int64{1, 3, 5, 0, 2}) {
+			t.Errorf("it was given %v", keys)
+		}
+		var l []int64
+		for l == nil { // RabbitMQ takes back in its own time
+			l, _ = left(t, a)
+		}
+		if !slices.Equal(l, []int64{4}) {
+			t.Errorf("left %v", l)
+		}
+	})
+}
+
+func TestBackoffDoublesUpToItsMostAndHalfOfItIsJitter(t *testing.T) {
+	c := Config{Backoff: 100, BackoffMost: 1000}
+	for failures, want := range map[int]time.Duration{1: 100, 2: 200, 4: 800, 5: 1000, 90: 1000} {
+		if low, high := c.backoff(failures, 0), c.backoff(failures, 1); low != want/2 || high != want {
+			t.Errorf("after %d failures: %d to %d, want half of %d to all of it", failures, low, high, want)
+		}
+	}
+	if d := (Config{}).backoff(3, 0.5); d != 0 {
+		t.Errorf("without backoff: %v", d)
+	}
+}
+
 func TestAnAuditFindsEachJobWhereItIs(t *testing.T) {
 	s := state{effects: []int64{1, 3, 3}, left: []job{{Key: 4}, {Key: 3}}, given: []job{{Key: 5}}, orders: setOf([]int64{1, 3, 4, 6})}
 	var samples []bench.Sample
@@ -234,6 +423,41 @@ func TestAnAuditFindsEachJobWhereItIs(t *testing.T) {
 	}
 }
 
+func TestAnAuditCountsHowOftenEachJobWasDone(t *testing.T) {
+	s := state{effects: []int64{1, 1, 2, 3, 3, 3}}
+	var samples []bench.Sample
+	for key := range int64(4) {
+		samples = append(samples, bench.Sample{Key: key + 1, Outcome: bench.OK})
+	}
+	a := s.countEach(Config{Queues: 2}, append(samples, bench.Sample{Key: 9, Outcome: bench.Failed}))
+	if a.Numbers[auditEach] != 1.5 || a.Numbers[auditOther] != 3 || len(a.Examples) != 3 {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestEveryQueueIsGivenEveryJob(t *testing.T) {
+	all(t, func(t *testing.T, c Config) {
+		if c.Broker != natsBroker && c.Broker != rabbitBroker {
+			t.Skip("it has one queue only")
+		}
+		c.Queues = 2
+		first, a := connect(t, c)
+		publish(t, first, 1, 2)
+		second, err := kinds[c.Broker].open(t.Context(), serverOf(t, c), c.consuming(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range []broker{first, second} {
+			if keys, _ := consumed(t, b, 2, acknowledge); !slices.Equal(keys, []int64{1, 2}) {
+				t.Errorf("a queue gave %v", keys)
+			}
+		}
+		if l, _ := left(t, a); l != nil {
+			t.Errorf("left %v", l)
+		}
+	})
+}
+
 func TestConfigurationsThatMakeNoSense(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		"broker":                func(c *Config) { c.Broker = "kafka" },
@@ -245,6 +469,18 @@ func TestConfigurationsThatMakeNoSense(t *testing.T) {
 		"none of queue, full":   func(c *Config) { c.DeadLetters = "x" },
 		"overflow":              func(c *Config) { c.MaxLength = 1 },
 		"order":                 func(c *Config) { c.Order = "x" },
+		"backoff_most":          func(c *Config) { c.Backoff, c.BackoffIn = 1, inQueue },
+		"backoff_in":            func(c *Config) { c.Backoff, c.BackoffMost = 1, 1 },
+		"in which jobs wait":    func(c *Config) { c.Broker, c.Backoff, c.BackoffMost, c.BackoffIn = rabbitBroker, 1, 1, inQueue },
+		"none of ignored":       func(c *Config) { c.Priority = "x" },
+		"is kept in redis":      func(c *Config) { c.Broker, c.Priority = natsBroker, kept },
+		"more than one; got":    func(c *Config) { c.Queues = 2 },
+		"asked about them":      func(c *Config) { c.Broker, c.Replicas = natsBroker, 1 },
+		"sync":                  func(c *Config) { c.Sync, c.Consumers = true, 0 },
+		"0 to 2000000":          func(c *Config) { c.Backlog = -1 },
+		"speak of the broker":   func(c *Config) { c.Past = 1 },
+		"not in nats":           func(c *Config) { c.Broker, c.Delay = natsBroker, 1 },
+		"needs a delay":         func(c *Config) { c.BacklogDue = 1 },
 		"needs the broker post": func(c *Config) { c.Order = inDatabase },
 	} {
 		if err := with(change).Validate(); err == nil || !strings.Contains(err.Error(), want) {

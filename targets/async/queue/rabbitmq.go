@@ -22,6 +22,22 @@ const (
 
 const rabbitQuorum = "quorum"
 
+// rabbitNamed is the name of a queue.
+func rabbitNamed(queue int) string {
+	if queue == 0 {
+		return rabbitQueue
+	}
+	return fmt.Sprintf("%s-%d", rabbitQueue, queue)
+}
+
+// exchange is what jobs are published to: the default one, which leads to the queue of a name, or one that leads to all queues.
+func (c Config) exchange() string {
+	if c.queues() > 1 {
+		return rabbitQueue
+	}
+	return ""
+}
+
 // rabbitNode is a queue of RabbitMQ. Its client does not connect again by itself.
 type rabbitNode struct {
 	config Config
@@ -115,9 +131,7 @@ func (b *rabbitNode) publish(ctx context.Context, j job) error {
 	if err != nil {
 		return err // nothing was sent
 	}
-	confirmed, err := ch.PublishWithDeferredConfirmWithContext(ctx, "", rabbitQueue, false, false, amqp.Publishing{
-		DeliveryMode: amqp.Persistent, Body: j.encode(),
-	})
+	confirmed, err := ch.PublishWithDeferredConfirmWithContext(ctx, b.config.exchange(), rabbitQueue, false, false, b.config.message(j))
 	switch {
 	case errors.Is(err, amqp.ErrClosed):
 		return err // before it was sent
@@ -138,6 +152,15 @@ func (b *rabbitNode) publish(ctx context.Context, j job) error {
 	return nil
 }
 
+// message is a job as it is published.
+func (c Config) message(j job) amqp.Publishing {
+	m := amqp.Publishing{DeliveryMode: amqp.Persistent, Body: j.encode()}
+	if c.Priority == kept && j.Urgent {
+		m.Priority = 1
+	}
+	return m
+}
+
 func (b *rabbitNode) consume(ctx context.Context, consumer string, work func(context.Context, delivery)) error {
 	conn, err := b.connection(ctx)
 	if err != nil {
@@ -152,7 +175,7 @@ func (b *rabbitNode) consume(ctx context.Context, consumer string, work func(con
 		return err
 	}
 	// Without the context: the client would cancel the consumer while the channel is being closed, and each would take the other's answer.
-	deliveries, err := ch.Consume(rabbitQueue, consumer, b.config.Ack == ackBefore, false, false, false, nil)
+	deliveries, err := ch.Consume(rabbitNamed(b.config.at), consumer, b.config.Ack == ackBefore, false, false, false, nil)
 	if err != nil {
 		return err
 	}
@@ -176,10 +199,10 @@ func (b *rabbitNode) deliver(ctx context.Context, d amqp.Delivery, work func(con
 	if err != nil {
 		return err
 	}
-	given := delivery{job: j, attempt: attemptOf(d), ack: settled, fail: settled}
+	given := delivery{job: j, attempt: attemptOf(d), ack: settled, fail: tooLate}
 	if b.config.Ack == ackAfter {
 		given.ack = func(context.Context) error { return d.Ack(false) }
-		given.fail = func(context.Context) error { return d.Nack(false, b.again(given.attempt)) }
+		given.fail = func(context.Context, time.Duration) error { return d.Nack(false, b.again(given.attempt)) }
 	}
 	work(ctx, given)
 	return nil
@@ -209,6 +232,9 @@ func (c Config) arguments() amqp.Table {
 		if c.Attempts > 0 {
 			args["x-delivery-limit"] = c.Attempts - 1 // how often it may come back
 		}
+	}
+	if c.Priority == kept {
+		args["x-max-priority"] = 1
 	}
 	if c.DeadLetters != "" {
 		args["x-dead-letter-exchange"], args["x-dead-letter-routing-key"] = "", rabbitDead
@@ -245,10 +271,8 @@ func adminRabbit(ctx context.Context, env bench.Env, c Config) (admin, error) {
 func (a *rabbitAdmin) close() error { return a.conn.Close() }
 
 func (a *rabbitAdmin) reset(context.Context) error {
-	for _, name := range []string{rabbitQueue, rabbitDead} {
-		if _, err := a.ch.QueueDelete(name, false, false, false); err != nil {
-			return err
-		}
+	if _, err := a.ch.QueueDelete(rabbitDead, false, false, false); err != nil {
+		return err
 	}
 	if a.config.DeadLetters != "" {
 		args := amqp.Table{}
@@ -259,18 +283,78 @@ func (a *rabbitAdmin) reset(context.Context) error {
 			return err
 		}
 	}
-	_, err := a.ch.QueueDeclare(rabbitQueue, true, false, false, false, a.config.arguments())
+	if err := a.ch.ExchangeDelete(rabbitQueue, false, false); err != nil {
+		return err
+	}
+	if a.config.queues() > 1 {
+		if err := a.ch.ExchangeDeclare(rabbitQueue, amqp.ExchangeFanout, true, false, false, false, nil); err != nil {
+			return err
+		}
+	}
+	for at := range a.config.queues() {
+		if err := a.declare(rabbitNamed(at)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// declare makes a queue that jobs come to.
+func (a *rabbitAdmin) declare(name string) error {
+	if _, err := a.ch.QueueDelete(name, false, false, false); err != nil {
+		return err
+	}
+	_, err := a.ch.QueueDeclare(name, true, false, false, false, a.config.arguments())
+	if err == nil && a.config.queues() > 1 {
+		err = a.ch.QueueBind(name, "", rabbitQueue, false, nil)
+	}
+	return err
+}
+
+// fill waits for the last confirm, which says that all before it are there.
+func (a *rabbitAdmin) fill(ctx context.Context, jobs []job) error {
+	if err := a.ch.Confirm(false); err != nil {
+		return err
+	}
+	var last *amqp.DeferredConfirmation
+	for _, j := range jobs {
+		var err error
+		if last, err = a.ch.PublishWithDeferredConfirmWithContext(ctx, a.config.exchange(), rabbitQueue, false, false, a.config.message(j)); err != nil {
+			return err
+		}
+	}
+	if last == nil {
+		return nil
+	}
+	took, err := last.WaitContext(ctx)
+	if err == nil && !took {
+		err = errors.New("the queue refused a job")
+	}
 	return err
 }
 
 // waiting are the jobs that no consumer has.
 func (a *rabbitAdmin) waiting(context.Context) (int, error) {
-	q, err := a.ch.QueueDeclarePassive(rabbitQueue, true, false, false, false, nil)
-	return q.Messages, err
+	var all int
+	for at := range a.config.queues() {
+		q, err := a.ch.QueueDeclarePassive(rabbitNamed(at), true, false, false, false, nil)
+		if err != nil {
+			return 0, err
+		}
+		all += q.Messages
+	}
+	return all, nil
 }
 
 func (a *rabbitAdmin) take(context.Context) (left, given []job, err error) {
-	if left, err = a.takeQueue(rabbitQueue); err == nil && a.config.DeadLetters != "" {
+	for at := range a.config.queues() {
+		jobs, err := a.takeQueue(rabbitNamed(at))
+		if err != nil {
+			return nil, nil, err
+		}
+		left = append(left, jobs...)
+	}
+	if a.config.DeadLetters != "" {
 		given, err = a.takeQueue(rabbitDead)
 	}
 	return left, given, err

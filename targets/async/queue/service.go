@@ -23,6 +23,7 @@ type producer struct {
 	queue  broker
 	dep    *serve.Dependency
 	orders *serve.Pool // nil without orders
+	inline *inline     // nil where jobs are enqueued
 }
 
 func newProducer(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.Service, error) {
@@ -43,13 +44,19 @@ func openProducer(ctx context.Context, env bench.Env, raw json.RawMessage) (*pro
 	if err := p.connect(ctx, env); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.Handle("job", "POST /job/{key}", p.accept)
+	s.Handle("job", "POST /job/{key}", p.accepts(false))
+	s.Handle("urgent", "POST /urgent/{key}", p.accepts(true))
 	return p, nil
 }
 
 func (p *producer) connect(ctx context.Context, env bench.Env) (err error) {
 	if p.queue, err = kinds[p.config.Broker].open(ctx, p.server, p.config); err != nil {
 		return err
+	}
+	if p.config.Sync {
+		if p.inline, err = newInline(ctx, p.server, p.config); err != nil {
+			return err
+		}
 	}
 	worker, err := env.URL(workerRole)
 	if err != nil {
@@ -68,16 +75,29 @@ func (p *producer) connect(ctx context.Context, env bench.Env) (err error) {
 	return nil
 }
 
-// accept takes a job of a key that no other request has, and acknowledges it with the value that its effect will have.
-func (p *producer) accept(ctx context.Context, r *http.Request) (serve.Answer, error) {
-	key, err := serve.Key(r)
-	if err != nil {
-		return serve.Answer{}, err
+// accepts takes a job of a key that no other request has, and acknowledges it with the value that its effect will have.
+func (p *producer) accepts(urgent bool) serve.HandlerFunc {
+	return func(ctx context.Context, r *http.Request) (serve.Answer, error) {
+		key, err := serve.Key(r)
+		if err != nil {
+			return serve.Answer{}, err
+		}
+		j := job{Key: key, At: int64(clock.Now()), Urgent: urgent}
+		if p.config.Delay > 0 {
+			j.Due = j.At + int64(p.config.Delay)
+		}
+		return serve.Answer{Value: crash.ValueOf(key)}, p.accept(ctx, j)
 	}
-	j := job{Key: key, At: int64(clock.Now())}
+}
+
+func (p *producer) accept(ctx context.Context, j job) (err error) {
 	switch p.config.Order {
 	case "":
-		err = p.enqueue(ctx, j)
+		if p.inline != nil {
+			err = p.inline.do(ctx, j)
+		} else {
+			err = p.enqueue(ctx, j)
+		}
 	case commitEnqueue:
 		if err = p.commit(ctx, j, nil); err == nil {
 			err = p.enqueue(ctx, j)
@@ -94,7 +114,7 @@ func (p *producer) accept(ctx context.Context, r *http.Request) (serve.Answer, e
 	case inDatabase:
 		err = p.commit(ctx, j, func(tx pgx.Tx) error { return (*postgresTable)(nil).insert(ctx, tx, j) })
 	}
-	return serve.Answer{Value: crash.ValueOf(key)}, err
+	return err
 }
 
 func (p *producer) enqueue(ctx context.Context, j job) error {

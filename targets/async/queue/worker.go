@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -21,8 +22,9 @@ const workerRole = "worker"
 type worker struct {
 	config  Config
 	server  *serve.Server
-	queue   broker
+	queues  []broker
 	effects *serve.Pool
+	jitter  *rand.Rand
 }
 
 func newWorker(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.Service, error) {
@@ -31,17 +33,40 @@ func newWorker(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.S
 		return nil, err
 	}
 	w := &worker{config: config, server: serve.New(env)}
-	if w.queue, err = kinds[config.Broker].open(ctx, w.server, config); err == nil {
-		w.effects, err = w.server.Postgres(ctx, serve.PoolOptions{
-			// A crash of PostgreSQL is no part of any experiment here.
-			Max: config.Consumers + 2, RuntimeParams: map[string]string{"synchronous_commit": "off"},
-		})
+	for at := range config.queues() {
+		b, err := kinds[config.Broker].open(ctx, w.server, config.consuming(at))
+		if err != nil {
+			return nil, errors.Join(err, w.server.Close())
+		}
+		w.queues = append(w.queues, b)
 	}
-	if err != nil {
+	if err := w.connect(ctx); err != nil {
 		return nil, errors.Join(err, w.server.Close())
 	}
 	w.server.Go("consumers", w.run)
+	if m, ok := w.queues[0].(mover); ok && config.waits() {
+		w.server.Go("mover", func(ctx context.Context) error { w.moves(ctx, m); return nil })
+	}
 	return w.server, nil
+}
+
+// connect is to where effects go.
+func (w *worker) connect(ctx context.Context) (err error) {
+	w.jitter = w.server.Rand("jitter")
+	w.effects, err = w.server.Postgres(ctx, serve.PoolOptions{
+		// A crash of PostgreSQL is no part of any experiment here.
+		Max: w.config.Consumers + 2, RuntimeParams: map[string]string{"synchronous_commit": "off"},
+	})
+	return err
+}
+
+// moves has jobs moved that are due.
+func (w *worker) moves(ctx context.Context, m mover) {
+	for ctx.Err() == nil {
+		if more, err := m.move(ctx); (err != nil || !more) && !pause(ctx, w.config.poll()) {
+			return
+		}
+	}
 }
 
 // stopPoll is how often a worker looks whether an audit wants it to stop.
@@ -81,7 +106,7 @@ func (w *worker) consumers(ctx context.Context) {
 		name := fmt.Sprintf("%s-%d", w.server.Env().Name(), n)
 		group.Go(func() {
 			for ctx.Err() == nil {
-				if err := w.queue.consume(ctx, name, w.work); err != nil {
+				if err := w.queues[n%len(w.queues)].consume(ctx, name, w.work); err != nil {
 					pause(ctx, consumeAgain)
 				}
 			}
@@ -97,24 +122,46 @@ const consumeAgain = 50 * time.Millisecond
 func (w *worker) work(ctx context.Context, d delivery) {
 	end := w.server.Span("attempt", d.job.Key)
 	defer func() { end(float64(d.attempt)) }()
+	if d.job.Due > 0 {
+		w.server.Span("late", d.job.Key)(time.Duration(int64(clock.Now()) - d.job.Due).Seconds())
+	}
+	if d.attempt > 1 {
+		w.server.Span("again", d.job.Key)(float64(d.attempt))
+	}
 	half := w.config.half(d.job.Key)
 	if half > 0 && !pause(ctx, half) {
 		return
 	}
 	if w.config.fails(d.job.Key, d.attempt) {
-		_ = d.fail(ctx) // the broker's side of consume knows of an error too
+		w.failed(ctx, d)
 		return
 	}
 	age := w.server.Span("done", d.job.Key)
 	if err := w.effect(ctx, d.job.Key); err != nil {
-		_ = d.fail(ctx)
+		w.failed(ctx, d)
 		return
 	}
-	age(time.Duration(int64(clock.Now()) - d.job.At).Seconds())
+	seconds := time.Duration(int64(clock.Now()) - d.job.At).Seconds()
+	age(seconds)
+	if w.config.Priority != "" {
+		w.server.Span(map[bool]string{true: "urgent", false: "ordinary"}[d.job.Urgent], d.job.Key)(seconds)
+	}
 	if half > 0 && !pause(ctx, half) {
 		return
 	}
 	_ = d.ack(ctx)
+}
+
+// failed gives the job back, to be tried again after its backoff. The broker's side of consume knows of an error too.
+func (w *worker) failed(ctx context.Context, d delivery) {
+	after := w.config.backoff(d.attempt, w.jitter.Float64())
+	if w.config.BackoffIn == inConsumer {
+		if !pause(ctx, after) {
+			return // the broker gives it to somebody else
+		}
+		after = 0
+	}
+	_ = d.fail(ctx, after)
 }
 
 // effect records that a job was done. An idempotent consumer does so once for each key.

@@ -28,9 +28,6 @@ const (
 	firstWait = 5 * time.Second
 )
 
-// replicas are the names of what else than the first server may hold the role's key.
-var replicas = []string{"redis-replica-0", "redis-replica-1"}
-
 // service is one instance: it wants the role, works in it, and answers whoever looks at what the leader has done.
 type service struct {
 	config   Config
