@@ -95,6 +95,9 @@ func contend(ctx context.Context, env bench.Env, raw json.RawMessage) (found ben
 	if err != nil {
 		return found, err
 	}
+	if err := reachable(at)(ctx); err != nil { // a client would go on dialing
+		return found, err
+	}
 	if c.client, err = serve.DialEtcd(storeEtcd, at); err != nil {
 		return found, err
 	}
