@@ -142,6 +142,9 @@ func checkBuild(p bench.Pattern, e bench.Experiment) error {
 	var errs []error
 	for _, l := range e.LevelList() {
 		for _, v := range e.Variants {
+			if !l.Runs(v.Name) {
+				continue
+			}
 			raw, err := bench.MarshalConfig(v.Config, l.Config)
 			if err == nil {
 				err = serve.CheckConfig(role, raw)

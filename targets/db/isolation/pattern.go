@@ -11,14 +11,20 @@ var Pattern = bench.Pattern{
 	Summary: "How much of other transactions one may see. The four names of the standard mean something else in every engine; what a level lets " +
 		"happen is found by trying.",
 	Claims:      claims,
-	Experiments: []bench.Experiment{matrixExperiment, invariantsExperiment},
+	Experiments: []bench.Experiment{matrixExperiment, invariantsExperiment, loadExperiment, concurrencyExperiment, costExperiment},
+	Roles:       map[string]bench.Role{bench.ServiceRole: {New: newService, Config: Config{}}},
+	Seed:        seed,
+	Audit:       audit,
 	Probes: map[string]bench.Probe{
 		"anomalies":  probeMatrix(func() []probeCase { return cases }),
 		"invariants": probeMatrix(func() []probeCase { return rulesOfApplications }),
 	},
 }
 
-const hermitage = "M. Kleppmann, Hermitage: testing transaction isolation levels"
+const (
+	adya      = "A. Adya, Weak Consistency, 1999"
+	hermitage = "M. Kleppmann, Hermitage: testing transaction isolation levels"
+)
 
 var claims = []bench.Claim{
 	{
@@ -35,11 +41,30 @@ var claims = []bench.Claim{
 		Expect: bench.DependsOn, On: "the engine, and on MariaDB on whether the transaction writes",
 	},
 	{
+		ID: "db/isolation#5", Text: "Serializable makes transactions look as if they ran one after the other.", Source: adya + "; K. Kingsbury, P. Alvaro, Elle, VLDB 14(3), 2020",
+		Expect: bench.Confirmed,
+	},
+	{
 		ID: "db/isolation#6", Text: "Stronger isolation means more locking.", Source: "Folklore; D. Ports, K. Grittner, Serializable Snapshot Isolation in PostgreSQL, VLDB 5(12), 2012",
 		Expect: bench.DependsOn, On: "the engine: PostgreSQL's predicate locks block nobody",
 	},
 	{
+		ID: "db/isolation#7", Text: "Stronger isolation means lower throughput.", Source: "Folklore; D. Ports, K. Grittner, Serializable Snapshot Isolation in PostgreSQL, VLDB 5(12), 2012",
+		Expect: bench.DependsOn, On: "contention",
+	},
+	{
+		ID: "db/isolation#8", Text: "Serializable collapses under contention.", Source: "Folklore", Expect: bench.DependsOn,
+		On: "whether the conflict is on one row or between rows",
+	},
+	{
+		ID: "db/isolation#9", Text: "The wrong isolation level shows its bugs only under concurrency.", Source: "Folklore", Expect: bench.Confirmed,
+	},
+	{
 		ID: "db/isolation#10", Text: "Read Committed is right for most web applications.", Source: "Folklore; T. Warszawski, P. Bailis, ACIDRain, SIGMOD 2017",
 		Expect: bench.Refuted,
+	},
+	{
+		ID: "db/isolation#11", Text: "Serializable needs a retry loop, and a bounded one with jitter.", Source: "PostgreSQL manual, \"Serializable Isolation Level\"",
+		Expect: bench.Confirmed,
 	},
 }
