@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"shakedown/internal/units"
 )
 
@@ -41,7 +43,9 @@ type Config struct {
 	Backoff units.Duration `json:"backoff,omitempty"`
 	// Pause is the application's work between two statements of a transaction.
 	Pause units.Duration `json:"pause,omitempty"`
-	Keys  int            `json:"keys"` // how many lists, accounts, pairs or counters are used at a time
+	// Report is the transaction of a report beside it, on PostgreSQL: "repeatable-read", "serializable" or "deferrable".
+	Report string `json:"report,omitempty"`
+	Keys   int    `json:"keys"` // how many lists, accounts, pairs or counters are used at a time
 	Pool  int            `json:"pool"` // database connections
 }
 
@@ -61,6 +65,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("retries: must be -1 to 1000, got %d", c.Retries)
 	case c.Backoff < 0 || c.Pause < 0:
 		return errors.New("backoff and pause: must be ≥ 0")
+	case c.Report != noReport && (reports[c.Report] == pgx.TxOptions{} || c.Engine != onPostgres):
+		return fmt.Errorf("report: %q is none of those that %s has", c.Report, c.Engine)
 	case c.Keys < 1 || c.Keys > maxKeys:
 		return fmt.Errorf("keys: must be 1 to %d, got %d", maxKeys, c.Keys)
 	case c.Pool < 1:

@@ -11,12 +11,13 @@ var Pattern = bench.Pattern{
 	Summary: "How much of other transactions one may see. The four names of the standard mean something else in every engine; what a level lets " +
 		"happen is found by trying.",
 	Claims:      claims,
-	Experiments: []bench.Experiment{matrixExperiment, invariantsExperiment, loadExperiment, concurrencyExperiment, costExperiment},
+	Experiments: []bench.Experiment{matrixExperiment, invariantsExperiment, loadExperiment, concurrencyExperiment, costExperiment, reportExperiment, standbyExperiment},
 	Roles:       map[string]bench.Role{bench.ServiceRole: {New: newService, Config: Config{}}},
 	Seed:        seed,
 	Audit:       audit,
 	Probes: map[string]bench.Probe{
 		"anomalies":  probeMatrix(func() []probeCase { return cases }),
+		"standby":    {Config: StandbyConfig{}, Run: probeStandby},
 		"invariants": probeMatrix(func() []probeCase { return rulesOfApplications }),
 	},
 }
@@ -66,5 +67,13 @@ var claims = []bench.Claim{
 	{
 		ID: "db/isolation#11", Text: "Serializable needs a retry loop, and a bounded one with jitter.", Source: "PostgreSQL manual, \"Serializable Isolation Level\"",
 		Expect: bench.Confirmed,
+	},
+	{
+		ID: "db/isolation#12", Text: "A long read-only report can be serializable at no risk of being ended.",
+		Source: "PostgreSQL manual, \"SET TRANSACTION\"", Expect: bench.Confirmed,
+	},
+	{
+		ID: "db/isolation#13", Text: "Reading from a standby keeps the isolation level.", Source: "Folklore; K. Kingsbury, Jepsen: Amazon RDS for PostgreSQL 17.4, 2025",
+		Expect: bench.DependsOn, On: "whether all writers wait for the same standbys",
 	},
 }

@@ -56,6 +56,7 @@ func newService(ctx context.Context, env bench.Env, raw json.RawMessage) (bench.
 		return nil, errors.Join(err, s.Close())
 	}
 	s.Handle("txn", "PUT /txn/{key}", svc.answer)
+	s.Handle("report", "GET /report", svc.report)
 	return s, nil
 }
 
