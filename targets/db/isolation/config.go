@@ -18,9 +18,10 @@ const (
 	writeSkew  = "write-skew"
 	longFork   = "long-fork"
 	lostUpdate = "lost-update"
+	lookBeside = "look-beside"
 )
 
-var workloads = []string{listAppend, bank, writeSkew, longFork, lostUpdate}
+var workloads = []string{listAppend, bank, writeSkew, longFork, lostUpdate, lookBeside}
 
 // The guards: what keeps two transactions of lost-update or write-skew from using what both have read.
 const (
@@ -46,7 +47,7 @@ type Config struct {
 	// Report is the transaction of a report beside it, on PostgreSQL: "repeatable-read", "serializable" or "deferrable".
 	Report string `json:"report,omitempty"`
 	Keys   int    `json:"keys"` // how many lists, accounts, pairs or counters are used at a time
-	Pool  int            `json:"pool"` // database connections
+	Pool   int    `json:"pool"` // database connections
 }
 
 // Validate says what is wrong with the configuration.

@@ -35,19 +35,20 @@ const (
 // spanStart is the time until a report has its snapshot.
 const spanStart = "report_start"
 
-// reporting are the conflicts that a report meets: eight pairs of doctors, whose transactions take 20 ms.
+// reporting are conflicts that only a report completes: two pairs of counters, whose transactions take 20 ms.
 func reporting(name, about, report string) bench.Variant {
 	return bench.Variant{Name: name, About: about, Config: Config{
-		Engine: onPostgres, Level: serializable, Workload: writeSkew, Report: report, Retries: retries, Backoff: backoff,
-		Pause: 20 * units.Millisecond, Keys: 8, Pool: 24,
+		Engine: onPostgres, Level: serializable, Workload: lookBeside, Report: report, Retries: retries, Backoff: backoff,
+		Pause: 20 * units.Millisecond, Keys: 2, Pool: 24,
 	}}
 }
 
 var reportExperiment = bench.Experiment{
 	Name:     "db/isolation/report",
 	Question: "What does a long report at serializable cost, and whom?",
-	Note: "While serializable transactions of about 20 ms come at 80 a second, one report after the other reads every row, for 0.4 s. A report that the " +
-		"engine ends fails; its user would have to begin again. Without a report, requests for one are answered at once.",
+	Note: "Serializable transactions of about 20 ms come at 80 a second. They count up a counter, or look at it and count up another: as long as nobody " +
+		"reads both, most of those that overlap can be put in order. Reports read both, for 0.4 s each, 8 of them a second. One that the engine ends " +
+		"fails; its user would have to begin again. Without reports, requests for one are answered at once.",
 	Engines: []bench.EngineSpec{{Name: onPostgres}},
 	Variants: []bench.Variant{
 		reporting("none", "no report", noReport),
@@ -57,15 +58,15 @@ var reportExperiment = bench.Experiment{
 	},
 	Workload: bench.Workload{
 		Ops: []bench.Op{
-			{Name: "txn", Weight: 40, Method: http.MethodPut, Path: "/txn/{key}", Keys: bench.Keys{Dist: "sequential", N: 1 << 40}},
-			{Name: "report", Weight: 2, Path: "/report"},
+			{Name: "txn", Weight: 10, Method: http.MethodPut, Path: "/txn/{key}", Keys: bench.Keys{Dist: "uniform", N: 1 << 40}},
+			{Name: "report", Path: "/report"},
 		},
 		SLO:     3 * units.Second,
 		Timeout: 3 * units.Second,
 	},
 	Phases: []bench.Phase{
-		{Name: "warmup", For: units.Second, Quick: 500 * units.Millisecond, Rate: bench.PerSecond(84)},
-		{Name: "load", For: 15 * units.Second, Quick: 5 * units.Second, Rate: bench.PerSecond(84), Judged: true},
+		{Name: "warmup", For: units.Second, Quick: 500 * units.Millisecond, Rate: bench.PerSecond(88)},
+		{Name: "load", For: 15 * units.Second, Quick: 5 * units.Second, Rate: bench.PerSecond(88), Judged: true},
 	},
 	Columns: []bench.Column{
 		{Title: "reports that the engine ended", Unit: "share", Of: onOp("report", "failed", "")},
@@ -77,7 +78,7 @@ var reportExperiment = bench.Experiment{
 	Checks: []bench.Check{
 		{
 			Claim: "db/isolation#12", Text: "no deferrable report is ended by the engine", Of: onOp("report", "failed", "").In("deferrable", ""),
-			Rel: bench.AtMost, Bound: 0, MinOps: 10, Never: true,
+			Rel: bench.AtMost, Bound: 0, Never: true,
 		},
 		{
 			Claim: "db/isolation#12", Text: "reports that are not deferrable are", Of: onOp("report", "failed", "").In("serializable", ""),
