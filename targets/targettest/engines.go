@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -65,7 +67,7 @@ func (s *Shared) URL(t testing.TB, name string) string {
 	return s.Engine(t, name).URL()
 }
 
-// Engine is the named engine, likewise.
+// Engine is the named engine, likewise; "postgres-replica-0" is the replica of one that was asked for before.
 func (s *Shared) Engine(t testing.TB, name string) stack.Instance {
 	t.Helper()
 	s.mu.Lock()
@@ -80,20 +82,47 @@ func (s *Shared) Engine(t testing.TB, name string) stack.Instance {
 	return e
 }
 
-func (s *Shared) start(ctx context.Context, name string) (stack.Instance, error) {
-	kind, err := stack.Lookup(name)
-	if err != nil {
-		return nil, err
-	}
+func (s *Shared) start(ctx context.Context, name string) (e stack.Instance, err error) {
 	if err := s.open(); err != nil {
 		return nil, err
 	}
-	e, err := kind.Start(ctx, stack.StartOptions{Keeper: s.keeper, Run: s.run, LogDir: filepath.Join(s.dir, "logs")})
+	o := stack.StartOptions{Keeper: s.keeper, Run: s.run, LogDir: filepath.Join(s.dir, "logs")}
+	if source, of, is := s.followed(name); is {
+		o.Name = name
+		e, err = source.StartReplica(ctx, of, straightTo(of), o)
+	} else {
+		var kind stack.Kind
+		if kind, err = stack.Lookup(name); err == nil {
+			e, err = kind.Start(ctx, o)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	s.started[name] = e
 	return e, nil
+}
+
+// straightTo is where a replica finds its primary; PostgreSQL takes the folder of its socket for a host (libpq, "Connection Strings").
+func straightTo(of stack.Instance) string {
+	network, address := of.Dial()
+	if network != "unix" {
+		return address
+	}
+	port := strings.TrimPrefix(filepath.Ext(address), ".")
+	return net.JoinHostPort(filepath.Dir(address), port)
+}
+
+// followed is the engine that a name of a replica is about, and what starts the replica: the engine is running already.
+func (s *Shared) followed(name string) (stack.Replicator, stack.Instance, bool) {
+	for engine, e := range s.started {
+		if name == stack.ReplicaName(engine, 0) {
+			kind, err := stack.Lookup(engine)
+			source, is := kind.(stack.Replicator)
+			return source, e, err == nil && is
+		}
+	}
+	return nil, nil, false
 }
 
 // open makes the folder that the engines live in.

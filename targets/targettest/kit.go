@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"shakedown/bench"
+	"shakedown/internal/stack"
 	"shakedown/targets/serve"
 )
 
@@ -23,9 +24,10 @@ type Engines interface {
 // grace bounds every wait of the kit. It is there to end a hang, so it is generous: a slow machine is no failure.
 const grace = 30 * time.Second
 
-// Run tests that the pattern keeps its word: its experiments are consistent, and every configuration they can run
-// starts on real engines, becomes ready, answers every operation, shows bounded metrics, stops when told to, leaves no
-// goroutine, starts again, and does not hang on a dead dependency. Each promise is a subtest that says what broke it.
+// Run tests that the pattern keeps its word: its experiments are consistent, every configuration they can run is accepted, and every
+// variant and every level of each experiment, though not each with each, starts on real engines, becomes ready, answers every operation,
+// shows bounded metrics, stops when told to, leaves no goroutine, starts again, and does not hang on a dead dependency. Each promise is a
+// subtest that says what broke it.
 //
 // An experiment may also decide claims of other patterns: those are the further arguments. A pattern that has claims only,
 // because others' experiments decide them, has nothing to start.
@@ -39,12 +41,14 @@ func Run(t *testing.T, pattern bench.Pattern, engines Engines, others ...bench.P
 	urls := map[string]string{}
 	for _, e := range pattern.Experiments {
 		for _, spec := range e.AllEngines() {
-			if _, ok := urls[spec.Name]; !ok {
-				urls[spec.Name] = engines.URL(t, spec.Name)
+			for _, name := range servers(e, spec) {
+				if _, ok := urls[name]; !ok {
+					urls[name] = engines.URL(t, name)
+				}
 			}
 		}
 	}
-	for _, s := range subjects(pattern) {
+	for _, s := range covering(subjects(pattern)) {
 		t.Run(s.name(), func(t *testing.T) {
 			for _, p := range s.promises(urls, grace) {
 				t.Run(p.name, func(t *testing.T) { p.report(t.Context(), t) })
@@ -72,6 +76,7 @@ type subject struct {
 	experiment bench.Experiment
 	variant    bench.Variant
 	level      bench.Level
+	idle       bool // it is not run: others have its variant and its level
 }
 
 func (s subject) name() string {
@@ -97,12 +102,46 @@ func subjects(p bench.Pattern) []subject {
 				id := fmt.Sprintf("%s %d %s %s", v.Name, v.Instances, config, workload)
 				if !seen[id] {
 					seen[id] = true
-					all = append(all, subject{p, e, v, l})
+					all = append(all, subject{pattern: p, experiment: e, variant: v, level: l})
 				}
 			}
 		}
 	}
 	return all
+}
+
+// covering are the same subjects, of which so many are run that every variant and every level of an experiment is: first those of which
+// neither was, so that few suffice.
+func covering(all []subject) []subject {
+	ran := map[string]bool{}
+	for i := range all {
+		all[i].idle = true
+	}
+	for _, enough := range []int{2, 1} {
+		for i := range all {
+			s := &all[i]
+			variant, level := s.experiment.Name+" variant "+s.variant.Name, s.experiment.Name+" level "+s.level.Name
+			fresh := 0
+			for _, what := range []string{variant, level} {
+				if !ran[what] {
+					fresh++
+				}
+			}
+			if s.idle && fresh >= enough {
+				s.idle, ran[variant], ran[level] = false, true, true
+			}
+		}
+	}
+	return all
+}
+
+// servers are the addresses that an engine of an experiment has for the kit: it has no replicas for services, which must do without.
+func servers(e bench.Experiment, spec bench.EngineSpec) []string {
+	names := []string{spec.Name}
+	if e.Probes() && spec.Replicas > 0 {
+		names = append(names, stack.ReplicaName(spec.Name, 0))
+	}
+	return names
 }
 
 func (s subject) config() (json.RawMessage, error) {
@@ -120,7 +159,9 @@ func (s subject) workload() bench.Workload {
 func (s subject) enginesOf(all map[string]string) map[string]string {
 	urls := map[string]string{}
 	for _, spec := range s.experiment.EnginesAt(s.level, s.variant) {
-		urls[spec.Name] = all[spec.Name]
+		for _, name := range servers(s.experiment, spec) {
+			urls[name] = all[name]
+		}
 	}
 	return urls
 }
@@ -128,7 +169,12 @@ func (s subject) enginesOf(all map[string]string) map[string]string {
 // promises are those that need the subject to run. They are kept in this order, on the same engines.
 func (s subject) promises(urls map[string]string, grace time.Duration) []promise {
 	k := trial{subject: s, engines: s.enginesOf(urls), grace: grace}
-	if s.experiment.Probes() {
+	switch {
+	case s.idle && s.experiment.Probes():
+		return k.probes()[:1]
+	case s.idle:
+		return []promise{{"configuration is accepted", func(context.Context) error { return s.acceptsConfig() }}}
+	case s.experiment.Probes():
 		return k.probes()
 	}
 	dependencies := k.dependencies()
@@ -137,7 +183,7 @@ func (s subject) promises(urls map[string]string, grace time.Duration) []promise
 		promise{"configuration is accepted", func(context.Context) error { return s.acceptsConfig() }},
 		promise{"unknown configuration is refused", k.refusesUnknownConfig},
 		promise{"serves, shows bounded metrics, stops and leaks nothing", k.serves},
-		promise{"starts again on seeded data", k.serves},
+		promise{"starts again on seeded data", k.servesAgain},
 	)
 	for _, name := range dependencies {
 		list = append(list, promise{"a dead " + name + " is said, not waited for", func(ctx context.Context) error {

@@ -55,8 +55,15 @@ func (k trial) seed(ctx context.Context) error {
 	return nil
 }
 
-// serves keeps the main promise: from seeded engines to a service that answers, and back to nothing.
-func (k trial) serves(ctx context.Context) error {
+// serves keeps the main promise: from seeded engines to a service that answers and can be watched, and back to nothing.
+func (k trial) serves(ctx context.Context) error { return k.comesAndGoes(ctx, k.metricsAreBounded) }
+
+// servesAgain is the same on what the first time has left, without another look at the metrics.
+func (k trial) servesAgain(ctx context.Context) error {
+	return k.comesAndGoes(ctx, func(context.Context, *process) error { return nil })
+}
+
+func (k trial) comesAndGoes(ctx context.Context, then func(context.Context, *process) error) error {
 	before := goleak.IgnoreCurrent()
 	if err := k.seed(ctx); err != nil {
 		return err
@@ -65,7 +72,7 @@ func (k trial) serves(ctx context.Context) error {
 		if err := k.answersEveryOp(ctx, service); err != nil {
 			return err
 		}
-		return k.metricsAreBounded(ctx, service)
+		return then(ctx, service)
 	})
 	return errors.Join(err, k.leaksNothing(before))
 }
