@@ -16,9 +16,18 @@ import (
 
 // seed makes the tables of the workloads anew. Experiments with a probe make their own.
 func seed(ctx context.Context, env bench.Env, raw json.RawMessage) error {
+	var load struct {
+		Workload string `json:"workload"`
+	}
+	if err := json.Unmarshal(raw, &load); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	if load.Workload == "" {
+		return nil // a probe's, which checks its configuration itself
+	}
 	config, err := serve.Decode[Config](raw)
-	if err != nil || config.Workload == "" {
-		return nil // a probe's, whose configuration is another one, and checked by it
+	if err != nil {
+		return err
 	}
 	return withServer(ctx, env, config.Engine, func(c session) error {
 		// Every pair of doctors has one on call, or both; accounts hold the same; all else is 0.
