@@ -1,6 +1,8 @@
 package clock
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 )
@@ -24,5 +26,18 @@ func BenchmarkNow(b *testing.B) {
 func BenchmarkSystemCall(b *testing.B) {
 	for b.Loop() {
 		_ = monotonic()
+	}
+}
+
+func TestASleepEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := Sleep(ctx, time.Millisecond); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	for _, d := range []time.Duration{-1, 0, time.Hour} {
+		if err := Sleep(ctx, d); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v: %v", d, err)
+		}
 	}
 }

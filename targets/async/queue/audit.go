@@ -147,7 +147,7 @@ func (s *state) settle(ctx context.Context) error {
 		if waiting == 0 && quiet >= drained || quiet >= stuck {
 			return nil
 		}
-		if !pause(ctx, settlePoll) {
+		if clock.Sleep(ctx, settlePoll) != nil {
 			return fmt.Errorf("the queue does not settle: %d jobs wait: %w", waiting, ctx.Err())
 		}
 	}
@@ -163,7 +163,7 @@ func (s *state) stop(ctx context.Context) error {
 		if err := s.conn.QueryRow(ctx, `select stopped from shakedown_control`).Scan(&stopped); err != nil || stopped {
 			return err
 		}
-		if !pause(ctx, settlePoll) {
+		if clock.Sleep(ctx, settlePoll) != nil {
 			return ctx.Err()
 		}
 	}

@@ -116,17 +116,5 @@ func unsure(err error) error {
 	return fmt.Errorf("%w: %w", serve.ErrUnsure, err)
 }
 
-// pause waits, or until ctx ends; it says whether the time is over.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}
-
 // errGone is why a consumer begins anew.
 var errGone = errors.New("the connection to the broker has ended")

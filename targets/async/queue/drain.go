@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"shakedown/bench"
+	"shakedown/internal/clock"
 	"shakedown/internal/units"
 	"shakedown/targets/internal/crash"
 	"shakedown/targets/serve"
@@ -197,10 +198,10 @@ func (d *drain) run(ctx context.Context, c Config) (jobs int64, took time.Durati
 const drainLook = 2 * time.Millisecond
 
 func (d *drain) measure(ctx context.Context, c Config) (jobs int64, took time.Duration) {
-	for d.begun.Load() < int64(c.Consumers) && d.done.Load() < int64(c.Backlog) && pause(ctx, drainLook) {
+	for d.begun.Load() < int64(c.Consumers) && d.done.Load() < int64(c.Backlog) && clock.Sleep(ctx, drainLook) == nil {
 	}
 	began, from := time.Now(), d.done.Load()
-	for time.Since(began) < c.For.D() && d.done.Load() < int64(c.Backlog) && pause(ctx, drainLook) {
+	for time.Since(began) < c.For.D() && d.done.Load() < int64(c.Backlog) && clock.Sleep(ctx, drainLook) == nil {
 	}
 	return d.done.Load() - from, time.Since(began)
 }
@@ -224,7 +225,7 @@ func (d *drain) work(ctx context.Context, name string) error {
 		if ctx.Err() == nil && (had || tries == drainTries) {
 			return err
 		}
-		pause(ctx, consumeAgain)
+		_ = clock.Sleep(ctx, consumeAgain)
 	}
 	return nil
 }

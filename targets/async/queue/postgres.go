@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"shakedown/bench"
+	"shakedown/internal/clock"
 	"shakedown/targets/serve"
 )
 
@@ -62,7 +63,7 @@ func (b *postgresTable) consume(ctx context.Context, _ string, work func(context
 		if err != nil {
 			return err
 		}
-		if !found && !pause(ctx, b.config.poll()) {
+		if !found && clock.Sleep(ctx, b.config.poll()) != nil {
 			return nil
 		}
 	}

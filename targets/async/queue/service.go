@@ -138,7 +138,7 @@ const relayWait = 20 * time.Millisecond
 func (p *producer) relay(ctx context.Context) error {
 	for ctx.Err() == nil {
 		sent, err := p.relayBatch(ctx)
-		if (err != nil || sent == 0) && !pause(ctx, relayWait) {
+		if (err != nil || sent == 0) && clock.Sleep(ctx, relayWait) != nil {
 			return nil
 		}
 	}

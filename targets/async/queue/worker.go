@@ -63,7 +63,7 @@ func (w *worker) connect(ctx context.Context) (err error) {
 // moves has jobs moved that are due.
 func (w *worker) moves(ctx context.Context, m mover) {
 	for ctx.Err() == nil {
-		if more, err := m.move(ctx); (err != nil || !more) && !pause(ctx, w.config.poll()) {
+		if more, err := m.move(ctx); (err != nil || !more) && clock.Sleep(ctx, w.config.poll()) != nil {
 			return
 		}
 	}
@@ -81,7 +81,7 @@ func (w *worker) run(ctx context.Context) error {
 		defer close(done)
 		w.consumers(working)
 	}()
-	for !w.told(ctx) && pause(ctx, stopPoll) {
+	for !w.told(ctx) && clock.Sleep(ctx, stopPoll) == nil {
 	}
 	stop()
 	<-done
@@ -107,7 +107,7 @@ func (w *worker) consumers(ctx context.Context) {
 		group.Go(func() {
 			for ctx.Err() == nil {
 				if err := w.queues[n%len(w.queues)].consume(ctx, name, w.work); err != nil {
-					pause(ctx, consumeAgain)
+					_ = clock.Sleep(ctx, consumeAgain)
 				}
 			}
 		})
@@ -129,7 +129,7 @@ func (w *worker) work(ctx context.Context, d delivery) {
 		w.server.Span("again", d.job.Key)(float64(d.attempt))
 	}
 	half := w.config.half(d.job.Key)
-	if half > 0 && !pause(ctx, half) {
+	if half > 0 && clock.Sleep(ctx, half) != nil {
 		return
 	}
 	if w.config.fails(d.job.Key, d.attempt) {
@@ -146,7 +146,7 @@ func (w *worker) work(ctx context.Context, d delivery) {
 	if w.config.Priority != "" {
 		w.server.Span(map[bool]string{true: "urgent", false: "ordinary"}[d.job.Urgent], d.job.Key)(seconds)
 	}
-	if half > 0 && !pause(ctx, half) {
+	if half > 0 && clock.Sleep(ctx, half) != nil {
 		return
 	}
 	_ = d.ack(ctx)
@@ -156,7 +156,7 @@ func (w *worker) work(ctx context.Context, d delivery) {
 func (w *worker) failed(ctx context.Context, d delivery) {
 	after := w.config.backoff(d.attempt, w.jitter.Float64())
 	if w.config.BackoffIn == inConsumer {
-		if !pause(ctx, after) {
+		if clock.Sleep(ctx, after) != nil {
 			return // the broker gives it to somebody else
 		}
 		after = 0

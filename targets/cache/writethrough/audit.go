@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"shakedown/bench"
+	"shakedown/internal/clock"
 	"shakedown/targets/internal/direct"
 	"shakedown/targets/serve"
 )
@@ -94,7 +95,7 @@ func compare(ctx context.Context, c *pgx.Conn, r *redis.Client, config Config, f
 	found.Examples = append(examples, found.Examples...)
 	began := time.Now()
 	for n := len(keys); n > 0 && time.Since(began) < config.Later.D(); {
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+		if err := clock.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 		if keys, _, err = differing(ctx, c, r); err != nil {
@@ -109,15 +110,6 @@ func compare(ctx context.Context, c *pgx.Conn, r *redis.Client, config Config, f
 	return nil
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}
-
 // awaitRelay waits until nothing is in the outbox, nor in the hands of a relay, whose transaction holds the rows until the cache has them.
 func awaitRelay(ctx context.Context, c *pgx.Conn) error {
 	for began := time.Now(); time.Since(began) < drained; {
@@ -125,7 +117,7 @@ func awaitRelay(ctx context.Context, c *pgx.Conn) error {
 		if err := c.QueryRow(ctx, `select count(*) from shakedown_wt_outbox`).Scan(&left); err != nil || left == 0 {
 			return err
 		}
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+		if err := clock.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}

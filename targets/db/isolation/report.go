@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"shakedown/bench"
+	"shakedown/internal/clock"
 	"shakedown/internal/units"
 	"shakedown/targets/serve"
 )
@@ -116,7 +117,7 @@ func (s *service) report(ctx context.Context, _ *http.Request) (a serve.Answer, 
 			if i == 0 {
 				started(0)
 			}
-			if err := sleep(ctx, reportPause.D()); err != nil {
+			if err := clock.Sleep(ctx, reportPause.D()); err != nil {
 				return err
 			}
 		}

@@ -86,21 +86,7 @@ func (s *service) wait(ctx context.Context, try int) error {
 		return ctx.Err()
 	}
 	most := 2 * s.config.Backoff.D() << min(try, 5)
-	return sleep(ctx, time.Duration(s.rng.Int64N(int64(most)+1)))
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return clock.Sleep(ctx, time.Duration(s.rng.Int64N(int64(most)+1)))
 }
 
 // attempt runs the transaction once, and keeps what it did in the history, whatever became of it.

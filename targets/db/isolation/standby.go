@@ -14,6 +14,7 @@ import (
 
 	"shakedown/bench"
 	"shakedown/bench/check/invariants"
+	"shakedown/internal/clock"
 	"shakedown/internal/units"
 	"shakedown/targets/serve"
 )
@@ -297,7 +298,7 @@ func poll(ctx context.Context, what string, ask func() (bool, error)) error {
 		if yes, err := ask(); yes || err != nil {
 			return err
 		}
-		if err := sleep(ctx, pollEvery); err != nil {
+		if err := clock.Sleep(ctx, pollEvery); err != nil {
 			return context.Cause(ctx)
 		}
 	}

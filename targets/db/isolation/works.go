@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"shakedown/internal/clock"
 )
 
 // A worker is one transaction under way, with what it has read and written so far.
@@ -42,7 +44,7 @@ func (w *worker) write(ctx context.Context, key, v int64) error {
 
 // thinkAndWrite writes a cell once the application has worked on what it read.
 func (w *worker) thinkAndWrite(ctx context.Context, key, v int64) error {
-	if err := sleep(ctx, w.config.Pause.D()); err != nil {
+	if err := clock.Sleep(ctx, w.config.Pause.D()); err != nil {
 		return err
 	}
 	return w.write(ctx, key, v)
@@ -74,7 +76,7 @@ func lists(ctx context.Context, w *worker) error {
 		if err := w.tx.exec(ctx, appending[w.config.Engine], strconv.FormatInt(v, 10)+",", key); err != nil {
 			return err
 		}
-		if err := sleep(ctx, w.config.Pause.D()); err != nil {
+		if err := clock.Sleep(ctx, w.config.Pause.D()); err != nil {
 			return err
 		}
 	}
@@ -91,7 +93,7 @@ func (w *worker) readList(ctx context.Context, key int64) error {
 		return err
 	}
 	w.ops = append(w.ops, access{Key: key, Read: true, List: list})
-	return sleep(ctx, w.config.Pause.D())
+	return clock.Sleep(ctx, w.config.Pause.D())
 }
 
 // parseList reads what appends have written: "3,17,".
@@ -183,7 +185,7 @@ func fork(ctx context.Context, w *worker) error {
 		if _, err := w.read(ctx, key); err != nil {
 			return err
 		}
-		if err := sleep(ctx, w.config.Pause.D()); err != nil {
+		if err := clock.Sleep(ctx, w.config.Pause.D()); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"shakedown/internal/clock"
 	"shakedown/targets/serve"
 )
 
@@ -25,7 +26,7 @@ type advisoryLock struct {
 var _ lock = (*advisoryLock)(nil)
 
 // await only waits: to try the lock is to look.
-func (l *advisoryLock) await(ctx context.Context) error { return pause(ctx, l.config.Retry.D()) }
+func (l *advisoryLock) await(ctx context.Context) error { return clock.Sleep(ctx, l.config.Retry.D()) }
 
 func (l *advisoryLock) acquire(ctx context.Context, token string) (*grant, error) {
 	conn, err := l.sessions.Acquire(ctx)

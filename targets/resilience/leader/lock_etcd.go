@@ -8,6 +8,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"shakedown/bench"
+	"shakedown/internal/clock"
 	"shakedown/targets/serve"
 )
 
@@ -30,7 +31,7 @@ func (l *etcdLock) await(ctx context.Context) error {
 		case err == nil:
 			l.watch(ctx, there.Header.Revision+1)
 		}
-		if err := pause(ctx, l.config.Retry.D()); err != nil {
+		if err := clock.Sleep(ctx, l.config.Retry.D()); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"shakedown/internal/clock"
 	"shakedown/targets/serve"
 )
 
@@ -40,7 +41,7 @@ func newRedisLock(s *serve.Server, c Config) (*redisLock, error) {
 
 func (l *redisLock) await(ctx context.Context) error {
 	for {
-		if err := pause(ctx, l.config.Retry.D()); err != nil {
+		if err := clock.Sleep(ctx, l.config.Retry.D()); err != nil {
 			return err
 		}
 		var held int64

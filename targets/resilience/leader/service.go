@@ -159,7 +159,7 @@ func (s *service) campaign(ctx context.Context) error {
 
 // free waits until the role may be free and it is this instance's turn to ask for it; no, when the context has ended.
 func (s *service) free(ctx context.Context) bool {
-	return s.lock.await(ctx) == nil && pause(ctx, time.Duration(s.server.Env().Instance)*stagger) == nil
+	return s.lock.await(ctx) == nil && clock.Sleep(ctx, time.Duration(s.server.Env().Instance)*stagger) == nil
 }
 
 // letFirst returns when this is the first instance, somebody has acted, or nobody has for long: faults are aimed at the first leader.
@@ -171,7 +171,7 @@ func (s *service) letFirst(ctx context.Context) {
 		if acts, _, err := s.resource.latest(ctx); err == nil && acts > 0 {
 			return
 		}
-		if pause(ctx, s.config.Retry.D()) != nil {
+		if clock.Sleep(ctx, s.config.Retry.D()) != nil {
 			return
 		}
 	}
@@ -223,7 +223,7 @@ func (s *service) step(ctx context.Context, l *lease, n int64) bool {
 		did.Return = clock.Now()
 		s.record(did)
 	}()
-	if pause(ctx, s.config.Work.D()) != nil {
+	if clock.Sleep(ctx, s.config.Work.D()) != nil {
 		return false
 	}
 	patience := actTimeout
@@ -240,16 +240,4 @@ func (s *service) step(ctx context.Context, l *lease, n int64) bool {
 	err := s.resource.act(writing, l.term, l.id, n)
 	did.Said = said(err)
 	return !errors.Is(err, errRejected)
-}
-
-// pause waits, or returns the error of a context that ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

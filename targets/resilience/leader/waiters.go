@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"shakedown/bench"
+	"shakedown/internal/clock"
 	"shakedown/internal/units"
 	"shakedown/targets/serve"
 )
@@ -152,11 +153,11 @@ func (c *contest) release(ctx context.Context, give func(context.Context) error)
 	if err := c.settled(ctx); err != nil {
 		return bench.Audit{}, err
 	}
-	if err := pause(ctx, looked/4); err != nil { // what the last of them has asked is answered
+	if err := clock.Sleep(ctx, looked/4); err != nil { // what the last of them has asked is answered
 		return bench.Audit{}, err
 	}
 	quiet := c.asked.Load()
-	if err := pause(ctx, looked); err != nil {
+	if err := clock.Sleep(ctx, looked); err != nil {
 		return bench.Audit{}, err
 	}
 	before, began := c.asked.Load(), time.Now()
@@ -172,7 +173,7 @@ func (c *contest) release(ctx context.Context, give func(context.Context) error)
 	case <-ctx.Done():
 		return bench.Audit{}, ctx.Err()
 	}
-	if err := pause(ctx, max(0, looked-took)); err != nil {
+	if err := clock.Sleep(ctx, max(0, looked-took)); err != nil {
 		return bench.Audit{}, err
 	}
 	return bench.Audit{Of: c.config.Waiters, What: "waiters", Numbers: map[string]float64{
@@ -194,7 +195,7 @@ func (c *contest) settled(ctx context.Context) error {
 		if ready >= int64(c.config.Waiters) {
 			return nil
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := clock.Sleep(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -224,7 +225,7 @@ func (c *contest) poll(ctx context.Context, n int) error {
 	c.ready.Add(1)
 	every := c.config.Poll.D()
 	for wait := every * time.Duration(n) / time.Duration(c.config.Waiters); ; wait = every {
-		if err := pause(ctx, wait); err != nil {
+		if err := clock.Sleep(ctx, wait); err != nil {
 			return err
 		}
 		there, err := c.client.Get(ctx, waitedKey, clientv3.WithCountOnly())

@@ -1,7 +1,6 @@
 package retry
 
 import (
-	"context"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -52,19 +51,4 @@ func (b *budget) spend() bool {
 	}
 	b.tokens--
 	return true
-}
-
-// sleep waits, or returns ctx's error when ctx ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

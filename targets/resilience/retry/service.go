@@ -12,6 +12,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"shakedown/bench"
+	"shakedown/internal/clock"
 	"shakedown/targets/serve"
 )
 
@@ -94,7 +95,7 @@ func (s *service) order(ctx context.Context, r *http.Request) (serve.Answer, err
 			if s.config.Policy == "budget" && !s.budget.spend() {
 				break
 			}
-			if err := sleep(ctx, s.config.wait(n-1, s.rng)); err != nil {
+			if err := clock.Sleep(ctx, s.config.wait(n-1, s.rng)); err != nil {
 				return serve.Answer{}, err
 			}
 		}
