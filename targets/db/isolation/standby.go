@@ -113,7 +113,7 @@ func probeStandby(ctx context.Context, env bench.Env, raw json.RawMessage) (foun
 	}
 	j := invariants.LongFork(s.history)
 	found = bench.Audit{
-		Of: j.Judged, What: "pairs", Examples: j.Examples,
+		Of: j.Judged / 2, What: "pairs of writes", Examples: j.Examples,
 		Numbers: map[string]float64{bench.AuditViolations: float64(j.Violations), "pairs": float64(config.Pairs), "first_saw": 0, "second_saw": 0},
 	}
 	var b strings.Builder
