@@ -40,7 +40,10 @@ func (d *diary) Fault(text, _ string, _ ...string) (int, error) {
 }
 
 func (d *diary) Healed(entry int) error {
-	d.note("journal %s healed", strings.TrimPrefix(d.lines[entry-1], "journal "))
+	d.mu.Lock()
+	text := strings.TrimPrefix(d.lines[entry-1], "journal ")
+	d.mu.Unlock()
+	d.note("journal %s healed", text)
 	return nil
 }
 
