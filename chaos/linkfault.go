@@ -19,7 +19,7 @@ const (
 	patient  = 5 * time.Second  // how long a probe may take on a link that is expected to answer
 	brisk    = time.Second      // and where it is asked again when it did not, or is expected to be hidden
 	undoTime = 10 * time.Second // how long taking an effect back may take
-	provedBy = 5 * time.Second  // how long a cleared effect may still show: probes meet a busy machine
+	provedBy = 20 * time.Second // how long a cleared effect may still show: probes meet a busy machine, and what others do to it
 )
 
 // A linkFault is what distinguishes one fault of a link from another; the lifecycle around it is the same.
