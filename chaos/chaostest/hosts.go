@@ -64,7 +64,7 @@ func (s hosts) Hosts(name string) (found []chaos.Host) {
 func (s hosts) ways(t *testing.T) (ways []way) {
 	t.Helper()
 	for i, h := range s {
-		ln, err := h.Namespace().Listen(t.Context(), "tcp", net.JoinHostPort(h.Addr().String(), "4711"))
+		ln, err := h.Namespace().Listen(t.Context(), "tcp", net.JoinHostPort(h.Addr().String(), "0"))
 		if err != nil {
 			t.Fatal(err)
 		}
