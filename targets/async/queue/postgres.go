@@ -63,8 +63,8 @@ func (b *postgresTable) consume(ctx context.Context, _ string, work func(context
 		if err != nil {
 			return err
 		}
-		if !found && clock.Sleep(ctx, b.config.poll()) != nil {
-			return nil
+		if !found {
+			_ = clock.Sleep(ctx, b.config.poll())
 		}
 	}
 	return nil

@@ -138,8 +138,8 @@ const relayWait = 20 * time.Millisecond
 func (p *producer) relay(ctx context.Context) error {
 	for ctx.Err() == nil {
 		sent, err := p.relayBatch(ctx)
-		if (err != nil || sent == 0) && clock.Sleep(ctx, relayWait) != nil {
-			return nil
+		if err != nil || sent == 0 {
+			_ = clock.Sleep(ctx, relayWait)
 		}
 	}
 	return nil
