@@ -172,7 +172,7 @@ func (l *Loop) until(more bool) (t time.Duration, events int) {
 		if due = max(due, l.now+l.gather()); due < l.now+patience {
 			return due, all
 		}
-	case l.answers.often() && l.o.Gather > 0:
+	case !ok && l.answers.often() && l.o.Gather > 0:
 		if n := min(l.flying/batchOf, burst); n > 1 {
 			return min(t, l.now+min(l.o.Gather, 2*time.Duration(n)*l.answers.gap)), n
 		}
