@@ -3,6 +3,7 @@ package run
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -112,6 +113,9 @@ func TestReplicasOnHostsAreCutOffAndTakeOver(t *testing.T) {
 // failover, as a replica.
 func TestAGroupWhosePrimaryHasADiskLosesPowerAndComesBack(t *testing.T) {
 	if err := disk.Available(); err != nil {
+		if os.Geteuid() == 0 {
+			t.Fatal(err)
+		}
 		t.Skip(err)
 	}
 	o := tiny(t, 50, 300*time.Millisecond)

@@ -13,6 +13,7 @@ import (
 	"shakedown/bench/record"
 	"shakedown/bench/schedule"
 	"shakedown/chaos"
+	"shakedown/internal/clock"
 )
 
 // healTimeout bounds the undoing of one fault, also when the run is being aborted: starting a killed engine again
@@ -212,16 +213,5 @@ func spansFor(phases []bench.Phase, capacity float64) []record.PhaseSpan {
 
 // sleepUntil waits for a time from the trial's zero, to about a millisecond.
 func (t *timeline) sleepUntil(ctx context.Context, at time.Duration) error {
-	wait := at - t.now()
-	if wait <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return clock.Sleep(ctx, at-t.now())
 }

@@ -170,7 +170,7 @@ func (c Config) validateOrder() error {
 	return nil
 }
 
-// queues are the numbers of the queues that each job goes to.
+// queues is how many queues each job goes to.
 func (c Config) queues() int { return max(1, c.Queues) }
 
 // consuming is the configuration of a connection that consumes from the queue of that number.
