@@ -143,12 +143,14 @@ func (l *Loop) received(c *conn, b []byte, at time.Duration) {
 		l.answered(c, x, len(rest) == 0, at)
 	default:
 		l.attend(c, true)
+		l.watch = true
 	}
 }
 
 // closed: no more will come on c.
 func (l *Loop) closed(c *conn, err error) {
 	x := c.x
+	l.watch = l.watch || x != nil
 	switch {
 	case x == nil:
 		l.drop(c, false)

@@ -60,6 +60,10 @@ type Options struct {
 // burst is how many requests a loop sends before it looks for answers again, so that an answer's time is not taken late.
 const burst = 16
 
+// patience is how long answers in open loop may wait until the loop wakes up for the next arrival, which it would have to do anyway.
+// Waking up for each costs the loop as much again, and the server the interrupt of a core that sleeps.
+const patience = 2 * time.Millisecond
+
 // nap bounds how long a loop sleeps, and so how late it sees that it was stopped.
 const nap = 20 * time.Millisecond
 
@@ -75,6 +79,7 @@ type Loop struct {
 	flying   int      // exchanges that have not ended
 	waiting  int      // of them, those without a connection
 	attended int      // connections that cannot wait
+	watch    bool     // answers have come in parts, or ended with their connection: the next ones may, and are not made to wait
 	arrivals pulse    // of the open loop
 	answers  pulse    // of the closed loop
 	oldest   exchange // sentinel of the ring of exchanges, in order of ready, and so of time-out
@@ -162,12 +167,12 @@ func (l *Loop) until(more bool) (t time.Duration, events int) {
 		t = min(t, x.ready+l.o.Timeout)
 	}
 	switch {
-	case l.attended > 0 || l.waiting > 0:
-	case ok:
-		if g := l.gather(); g > 0 && due < l.now+g {
-			return max(due, l.now+g), all
+	case l.attended > 0 || l.waiting > 0 || l.watch:
+	case ok && l.arrivals.n > 0: // in closed loop an answer may make an arrival due
+		if due = max(due, l.now+l.gather()); due < l.now+patience {
+			return due, all
 		}
-	case l.answers.often() && l.o.Gather > 0:
+	case !ok && l.answers.often() && l.o.Gather > 0:
 		if n := min(l.flying/batchOf, burst); n > 1 {
 			return min(t, l.now+min(l.o.Gather, 2*time.Duration(n)*l.answers.gap)), n
 		}

@@ -18,7 +18,7 @@ func (next) Abandon(time.Duration)                                       {}
 func (next) Ended(*Result)                                               {}
 func (next) AppendHTTP(dst []byte, _ uint64) ([]byte, bench.OpID, int64) { return dst, 0, 0 }
 
-func TestALoopGathersOnlyWhatCanWait(t *testing.T) {
+func TestALoopWakesUpOnlyForWhatCannotWait(t *testing.T) {
 	const now, due = time.Second, time.Second + 10*time.Microsecond
 	for name, c := range map[string]struct {
 		rate   float64
@@ -26,25 +26,28 @@ func TestALoopGathersOnlyWhatCanWait(t *testing.T) {
 		spoil  func(*Loop)
 		until  time.Duration
 		events int
+		more   bool
 	}{
-		"10 000/s":                    {rate: 10_000, gather: time.Millisecond, until: due},
-		"20 000/s":                    {rate: 20_000, gather: time.Millisecond, until: now + 500*time.Microsecond, events: all},
-		"30 000/s":                    {rate: 30_000, gather: time.Millisecond, until: now + time.Millisecond, events: all},
-		"100 000/s":                   {rate: 100_000, gather: time.Millisecond, until: now + time.Millisecond, events: all},
-		"told not to":                 {rate: 100_000, until: due},
-		"a connection is being made":  {rate: 100_000, gather: time.Millisecond, until: due, spoil: func(l *Loop) { l.attend(&conn{}, true) }},
-		"one waits for a connection":  {rate: 100_000, gather: time.Millisecond, until: due, spoil: func(l *Loop) { l.waiting = 1 }},
-		"nothing is due for a while":  {rate: 100_000, gather: 5 * time.Microsecond, until: due},
-		"more is due than was looked": {rate: 100_000, gather: time.Millisecond, until: now, spoil: func(l *Loop) { l.src = next(now - 1) }},
+		"10 000/s":                     {rate: 10_000, gather: time.Millisecond, until: due, events: all},
+		"20 000/s":                     {rate: 20_000, gather: time.Millisecond, until: now + 500*time.Microsecond, events: all},
+		"30 000/s":                     {rate: 30_000, gather: time.Millisecond, until: now + time.Millisecond, events: all},
+		"100 000/s":                    {rate: 100_000, gather: time.Millisecond, until: now + time.Millisecond, events: all},
+		"told not to gather":           {rate: 100_000, until: due, events: all},
+		"due after the gathering":      {rate: 100_000, gather: 5 * time.Microsecond, until: due, events: all},
+		"nothing is due for a while":   {rate: 1000, until: now + 2*patience, spoil: func(l *Loop) { l.src = next(now + 2*patience) }},
+		"a connection is being made":   {rate: 100_000, gather: time.Millisecond, until: due, spoil: func(l *Loop) { l.attend(&conn{}, true) }},
+		"one waits for a connection":   {rate: 100_000, gather: time.Millisecond, until: due, spoil: func(l *Loop) { l.waiting = 1 }},
+		"answers have come in parts":   {rate: 100_000, gather: time.Millisecond, until: due, spoil: func(l *Loop) { l.watch = true }},
+		"a closed loop":                {rate: 1000, until: due, spoil: func(l *Loop) { l.arrivals.n = 0 }},
+		"more is due than was looked":  {rate: 100_000, gather: time.Millisecond, until: now, more: true},
+		"more is due, and it may wait": {rate: 100_000, until: now, more: true},
 	} {
-		l := &Loop{o: Options{Gather: c.gather, Drain: time.Hour, Timeout: time.Second}, src: next(due), now: now, arrivals: pulse{gap: time.Duration(float64(time.Second) / c.rate)}}
+		l := &Loop{o: Options{Gather: c.gather, Drain: time.Hour, Timeout: time.Second}, src: next(due), now: now, arrivals: pulse{gap: time.Duration(float64(time.Second) / c.rate), n: 1}}
 		l.oldest.next, l.oldest.prev = &l.oldest, &l.oldest
-		more := false
 		if c.spoil != nil {
 			c.spoil(l)
-			more = l.src != next(due)
 		}
-		until, events := l.until(more)
+		until, events := l.until(c.more)
 		if d := until - c.until; d < -time.Microsecond || d > time.Microsecond || events != max(c.events, 1) {
 			t.Errorf("%s: until %v, events %v; want %v, %v", name, until-now, events, c.until-now, max(c.events, 1))
 		}
