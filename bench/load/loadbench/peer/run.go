@@ -48,13 +48,19 @@ func (p Peer) Run(ctx context.Context, path string, l Load, core int, prefix ...
 	var out, words bytes.Buffer
 	cmd := Command(ctx, core, prefix, path, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &words
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) } // a Go program says what it was at
+	cmd.WaitDelay = 5 * time.Second
 	forgetPeak()
 	began := time.Now()
 	err = cmd.Run()
 	wall := time.Since(began)
 	var exit *exec.ExitError
 	if err != nil && (p.bearable == nil || !errors.As(err, &exit) || !p.bearable(exit.ExitCode())) {
-		return Result{}, fmt.Errorf("%s: %w; its last words: %s", p.Name, err, lastLine(words.Bytes(), out.Bytes()))
+		err = fmt.Errorf("%s: %w; its last words: %s", p.Name, err, lastLine(words.Bytes(), out.Bytes()))
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w; it was not done %s after its load; what it was at is in %s", err, patience, keep(words.Bytes()))
+		}
+		return Result{}, err
 	}
 	if r, err = p.read(out.Bytes(), dir, path); err != nil {
 		return Result{}, fmt.Errorf("%s: %w", p.Name, err)
@@ -64,6 +70,19 @@ func (p Peer) Run(ctx context.Context, path string, l Load, core int, prefix ...
 		r.MaxRSSMB = float64(u.Maxrss) * 1024 / 1e6 // kilobytes (getrusage(2))
 	}
 	return r, nil
+}
+
+// keep leaves words where they can be read later.
+func keep(words []byte) string {
+	f, err := os.CreateTemp("", "loadbench-words-")
+	if err != nil {
+		return "no file: " + err.Error()
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := f.Write(words); err != nil {
+		return "no file: " + err.Error()
+	}
+	return f.Name()
 }
 
 // forgetPeak makes this process's largest resident set its present one, for a child's begins with that of the process that it was forked
