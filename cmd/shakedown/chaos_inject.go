@@ -47,13 +47,9 @@ a flag for each of its fields.`,
 func newChaosInjectKind(kind string) *cobra.Command {
 	var o chaosctl.Options
 	var lasts time.Duration
-	about := chaosctl.About(kind)
-	short, _, _ := strings.Cut(strings.TrimSuffix(strings.ReplaceAll(about, "\n", " "), "."), ". ")
 	cmd := &cobra.Command{
-		Use:   kind + " --link NAME …",
-		Short: short,
-		Long:  about,
-		Args:  cobra.NoArgs,
+		Use:  kind + " --link NAME …",
+		Args: cobra.NoArgs,
 	}
 	cmd.Flags().SortFlags = false
 	flags := chaosctl.AddFaultFlags(cmd.Flags(), kind)
@@ -66,6 +62,20 @@ func newChaosInjectKind(kind string) *cobra.Command {
 		return chaosctl.Inject(cmd.Context(), o, fault, lasts, cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
 	return cmd
+}
+
+// explainFaults gives the commands of the kinds of faults, and their flags, the texts that help shows.
+func explainFaults(root *cobra.Command) {
+	inject, _, err := root.Find([]string{"chaos", "inject"})
+	if err != nil {
+		return
+	}
+	for _, cmd := range inject.Commands() {
+		about := chaosctl.About(cmd.Name())
+		cmd.Short, _, _ = strings.Cut(strings.TrimSuffix(strings.ReplaceAll(about, "\n", " "), "."), ". ")
+		cmd.Long = about
+		chaosctl.Explain(cmd.Flags(), cmd.Name())
+	}
 }
 
 func injectFlags(cmd *cobra.Command, o *chaosctl.Options, lasts *time.Duration) {

@@ -39,6 +39,7 @@ func newDocs() *cobra.Command {
 func commandLine(root *cobra.Command) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString("<!-- rendered by `make docs`; edit the commands, not this file -->\n\n# Command line\n")
+	explainFaults(root)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	err := describe(&b, root)

@@ -22,12 +22,23 @@ pattern and a control that does not, while faults are injected; then it says wha
 
 Exit codes: 0 every verdict as expected; 1 some verdict not as expected; 2 bad input; 3 this machine lacks something;
 4 the run is void and may not be judged; 5 aborted; 70 internal error.`,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		Args:              cobra.NoArgs,
-		PersistentPreRunE: func(*cobra.Command, []string) error { *started = true; return nil },
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			*started = true
+			if cmd.Name() == cobra.ShellCompRequestCmd {
+				explainFaults(root)
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		explainFaults(root)
+		help(cmd, args)
+	})
 	root.AddCommand(newList(), newShow(), newRun(), newReport(), newLoad(), newDoctor(), newClean(), newTarget(), newChaos(), newVersion(), newDocs())
 	return root, started
 }

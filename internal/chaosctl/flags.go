@@ -66,22 +66,29 @@ func About(kind string) string {
 	return about
 }
 
-// AddFaultFlags gives a flag set the flags of a kind.
+// AddFaultFlags gives a flag set the flags of a kind. What they mean Explain says.
 func AddFaultFlags(set *pflag.FlagSet, kind string) *FaultFlags {
 	f, _ := chaos.New(kind)
-	_, help := chaos.Help(f)
 	flags := &FaultFlags{kind: kind, fields: fields(f), values: map[string]*string{}, set: set}
 	for _, field := range flags.fields {
-		usage := takes(field.typ)
-		if text := cmp.Or(help[field.key], common[field.key]); text != "" {
-			usage = strings.TrimSuffix(text, ".") + " (" + usage + ")"
-		}
-		flags.values[field.key] = set.String(field.flag(), "", usage)
+		flags.values[field.key] = set.String(field.flag(), "", takes(field.typ))
 		if field.typ.Kind() == reflect.Bool {
 			set.Lookup(field.flag()).NoOptDefVal = "true"
 		}
 	}
 	return flags
+}
+
+// Explain gives the flags of a kind their usage. It takes as long as everything else that a command begins with, and so is for when
+// somebody asks.
+func Explain(set *pflag.FlagSet, kind string) {
+	f, _ := chaos.New(kind)
+	_, help := chaos.Help(f)
+	for _, field := range fields(f) {
+		if text := cmp.Or(help[field.key], common[field.key]); text != "" {
+			set.Lookup(field.flag()).Usage = strings.TrimSuffix(text, ".") + " (" + takes(field.typ) + ")"
+		}
+	}
 }
 
 // common is what fields mean that most faults have; few say it again.
