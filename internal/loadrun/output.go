@@ -123,7 +123,7 @@ type recording struct {
 
 // record begins a recording of a load that is about to begin. Its log goes to hdr, or to the file where there is none.
 func (w *output) record(s shape, hdr *bytes.Buffer) (r *recording, err error) {
-	r = &recording{started: time.Now(), series: result.NewSeries(s.warmup + s.length), hdr: hdr}
+	r = &recording{started: time.Now(), series: result.NewSeries(s.warmup+s.length, w.page != nil), hdr: hdr}
 	switch {
 	case hdr != nil:
 		r.log, err = result.NewHDRLog(hdr, r.started)

@@ -19,7 +19,7 @@ import (
 func charted(t testing.TB) Result {
 	m := meta()
 	m.Warmup, m.Measured = time.Second, 2*time.Second
-	s := NewSeries(m.Warmup + m.Measured)
+	s := NewSeries(m.Warmup+m.Measured, true)
 	for i := range 12 {
 		one := tick(t, time.Duration(i+1)*load.TickEvery, map[float64]int64{1: 200, float64(2 + i): 40, 120: 1})
 		if i < 4 {
@@ -114,7 +114,7 @@ func TestThePageWorksInABrowser(t *testing.T) {
 }
 
 func TestWhatIsLeftAtTheEndIsNoFallOfTheRate(t *testing.T) {
-	s := NewSeries(time.Second)
+	s := NewSeries(time.Second, true)
 	for i := range 4 {
 		s.Add(tick(t, time.Duration(i+1)*load.TickEvery, map[float64]int64{1: 250}))
 	}

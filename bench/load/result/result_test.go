@@ -260,7 +260,7 @@ func TestTheLogIsReadBack(t *testing.T) {
 
 func TestALongSeriesKeepsItsSizeAndLosesNothing(t *testing.T) {
 	const length = 6*time.Minute + 3*load.TickEvery
-	s := NewSeries(length)
+	s := NewSeries(length, true)
 	one := tick(t, 0, map[float64]int64{1: 4, 100: 1})
 	n := int64(0)
 	for at := load.TickEvery; at <= length; at += load.TickEvery {
@@ -282,7 +282,7 @@ func TestALongSeriesKeepsItsSizeAndLosesNothing(t *testing.T) {
 }
 
 func TestAnIntervalWithoutMeasurementsHasNoTimes(t *testing.T) {
-	s := NewSeries(time.Second)
+	s := NewSeries(time.Second, true)
 	s.Add(load.Tick{At: load.TickEvery, Interval: bench.Ledger{Scheduled: 3, OK: 3}})
 	if p := s.points[0]; p.P50 != nil || p.Max != nil || p.SendLagMS != nil || p.Ledger.OK != 3 {
 		t.Errorf("%+v", p)
@@ -291,7 +291,7 @@ func TestAnIntervalWithoutMeasurementsHasNoTimes(t *testing.T) {
 
 // ticking is a series whose server answers so many of the arrivals of each tick, for a second of warm-up and four that are measured.
 func ticking(scheduled, answered int64) *Series {
-	s := NewSeries(5 * time.Second)
+	s := NewSeries(5*time.Second, true)
 	left := int64(0)
 	for at := load.TickEvery; at <= 5*time.Second; at += load.TickEvery {
 		left += scheduled - answered

@@ -30,21 +30,31 @@ type gatherer struct {
 	last, tick    time.Duration // ends of the last interval, and of the last tick
 	ledger        bench.Ledger
 	inFlight      int64
-	response, lag *hdrhistogram.Histogram
+	response, lag *hdrhistogram.Histogram // of the interval: sum's, or those of its only tick
+	sum           struct{ response, lag *hdrhistogram.Histogram }
 }
 
 func newGatherer(every time.Duration) *gatherer {
-	return &gatherer{every: every, response: load.NewHistogram(), lag: load.NewHistogram()}
+	g := &gatherer{every: every, response: load.NewHistogram(), lag: load.NewHistogram()}
+	g.sum.response, g.sum.lag = g.response, g.lag
+	return g
 }
 
-// add says whether the interval is over. Ticks are not regular to the millisecond.
+// add says whether the interval is over. Ticks are not regular to the millisecond. What the interval has is to be looked at before
+// the tick is the generator's again.
 func (g *gatherer) add(t load.Tick) (over bool) {
+	first := g.tick == g.last
 	g.tick, g.inFlight, g.ledger = t.At, t.InFlight, plus(g.ledger, t.Interval)
-	if t.Dist != nil {
+	over = g.tick-g.last >= g.every-load.TickEvery/2
+	switch {
+	case t.Dist == nil:
+	case over && first: // adding up takes longer than all else
+		g.response, g.lag = t.Dist.Response, t.Dist.Lag
+	default:
 		g.response.Merge(t.Dist.Response)
 		g.lag.Merge(t.Dist.Lag)
 	}
-	return g.tick-g.last >= g.every-load.TickEvery/2
+	return over
 }
 
 // interval is what was added up.
@@ -62,8 +72,11 @@ func (g *gatherer) interval() Interval {
 // next begins the next interval.
 func (g *gatherer) next() {
 	g.last, g.ledger = g.tick, bench.Ledger{}
-	g.response.Reset()
-	g.lag.Reset()
+	if g.response == g.sum.response {
+		g.response.Reset()
+		g.lag.Reset()
+	}
+	g.response, g.lag = g.sum.response, g.sum.lag
 }
 
 // maxPoints is how many intervals a series keeps; those of a long load are longer.
@@ -74,15 +87,16 @@ type Series struct {
 	*gatherer
 	points []Interval
 	heat   heat
+	warm   bool // it keeps a heat map
 }
 
-// NewSeries is an empty series for a load of the given length.
-func NewSeries(length time.Duration) *Series {
+// NewSeries is an empty series for a load of the given length. A heat map is for the page; it takes a millisecond an interval.
+func NewSeries(length time.Duration, heatMap bool) *Series {
 	every := load.TickEvery
 	for length/every > maxPoints {
 		every *= 2
 	}
-	return &Series{gatherer: newGatherer(every)}
+	return &Series{gatherer: newGatherer(every), warm: heatMap}
 }
 
 // Add takes a tick.
@@ -94,7 +108,9 @@ func (s *Series) Add(t load.Tick) {
 
 func (s *Series) keep() {
 	s.points = append(s.points, s.interval())
-	s.heat = append(s.heat, columnOf(s.response))
+	if s.warm {
+		s.heat = append(s.heat, columnOf(s.response))
+	}
 	s.next()
 }
 
