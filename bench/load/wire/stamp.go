@@ -56,8 +56,16 @@ func (s *stamps) stamp(control []byte) time.Duration {
 	return time.Duration(ts.Nano()) - s.ahead
 }
 
+// nearby is about what falling asleep and waking up take of the processor: a time that is no farther off is waited for awake.
+const nearby = 15 * time.Microsecond
+
 // sleep sleeps until a time of clock.Now, or until a signal.
 func sleep(until time.Duration) {
+	if until-clock.Now() < nearby {
+		for clock.Now() < until {
+		}
+		return
+	}
 	ts := unix.NsecToTimespec(int64(until))
 	_, _, _ = syscall.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
 }
