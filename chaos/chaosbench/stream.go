@@ -58,13 +58,6 @@ func trips(ctx context.Context, addr string, n int, pause time.Duration) ([]time
 	return all, nil
 }
 
-// tripOf is their median.
-func tripOf(ctx context.Context, addr string, n int) (time.Duration, error) {
-	all, err := trips(ctx, addr, n, 0)
-	slices.Sort(all)
-	return quantile(all, 0.5), err
-}
-
 // together are the round trips of several connections at once, sorted.
 func together(ctx context.Context, addr string, conns, n int, pause time.Duration) (all []time.Duration, err error) {
 	var mu sync.Mutex

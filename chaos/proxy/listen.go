@@ -94,6 +94,7 @@ func bindTo(family int, to unix.Sockaddr, all bool) (fd int, err error) {
 		err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only))
 	}
 	if err == nil {
+		unpaced(fd, to)
 		err = os.NewSyscallError("bind", unix.Bind(fd, to))
 	}
 	if err != nil {

@@ -81,6 +81,22 @@ func prompt(fd int) {
 	}
 }
 
+// unpaced makes a socket of this machine's own addresses send as fast as it can, and every connection that it accepts too. Where the system's way to
+// control congestion is BBR, sends are paced by timers; within a machine there is no congestion to control, and every process
+// may choose Reno (tcp(7)).
+func unpaced(fd int, to unix.Sockaddr) {
+	var ip net.IP
+	switch to := to.(type) {
+	case *unix.SockaddrInet4:
+		ip = to.Addr[:]
+	case *unix.SockaddrInet6:
+		ip = to.Addr[:]
+	}
+	if ip.IsLoopback() {
+		_ = unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, "reno") // else it is paced
+	}
+}
+
 // connectTo starts to connect a new socket in a namespace: it is under way when the error is EINPROGRESS. A unix socket whose server does
 // not accept fast enough is EAGAIN.
 func connectTo(space *netns.Namespace, to unix.Sockaddr) (fd int, err error) {
@@ -97,6 +113,7 @@ func connectTo(space *netns.Namespace, to unix.Sockaddr) (fd int, err error) {
 	}
 	if family != unix.AF_UNIX {
 		prompt(fd)
+		unpaced(fd, to)
 	}
 	if err := unix.Connect(fd, to); err != nil && !errors.Is(err, unix.EINPROGRESS) && !errors.Is(err, unix.EINTR) {
 		closeSocket(fd, false)
