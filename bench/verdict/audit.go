@@ -43,5 +43,5 @@ func ruleOfThree(c bench.Check, v bench.Verdict, e Estimate) string {
 	if !c.Never || v != bench.Holds || e.Repeats <= 3 {
 		return ""
 	}
-	return fmt.Sprintf(" (in none of %d repeats: with 95 %% confidence in fewer than %s %% of them)", e.Repeats, number(300/float64(e.Repeats)))
+	return fmt.Sprintf(", in none of %d repeats: with 95 %% confidence in fewer than %s %% of them", e.Repeats, number(300/float64(e.Repeats)))
 }

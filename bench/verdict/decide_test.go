@@ -140,7 +140,7 @@ func TestWhatMustNeverHappenFailsWithTheFirstWitness(t *testing.T) {
 
 func TestARuleOfThreeSaysWhatIsLeftOpen(t *testing.T) {
 	check := bench.Check{Never: true}
-	if text := ruleOfThree(check, bench.Holds, Estimate{Repeats: 10}); text != " (in none of 10 repeats: with 95 % confidence in fewer than 30 % of them)" {
+	if text := ruleOfThree(check, bench.Holds, Estimate{Repeats: 10}); text != ", in none of 10 repeats: with 95 % confidence in fewer than 30 % of them" {
 		t.Errorf("it says %q", text)
 	}
 	for _, text := range []string{

@@ -123,7 +123,7 @@ func brief(c Check) string {
 	if c.Effect.Lo != nil && c.Effect.Hi != nil && !c.Effect.Censored && !c.Effect.Below && *c.Effect.Lo < *c.Effect.Hi {
 		text += fmt.Sprintf(", CI %s–%s", number(*e.Lo), number(*e.Hi))
 	}
-	return text + fmt.Sprintf(" (bound %s %s%s)", c.Rel.Sign(), number(bound), unit)
+	return text + ruleOfThree(c.Check, c.Verdict, c.Effect) + fmt.Sprintf(" (bound %s %s%s)", c.Rel.Sign(), number(bound), unit)
 }
 
 const mebi = 1 << 20
