@@ -33,7 +33,7 @@ var costExperiment = bench.Experiment{
 	Workload: drawn(250 * units.Millisecond),
 	Phases: []bench.Phase{
 		{Name: "warmup", For: units.Second, Quick: 300 * units.Millisecond},
-		{Name: "load", For: 6 * units.Second, Quick: 2 * units.Second, Judged: true},
+		{Name: "load", For: 6 * units.Second, Quick: 1900 * units.Millisecond, Judged: true},
 	},
 	Columns: []bench.Column{
 		{Title: "goodput", Unit: "1/s", Of: costOf("goodput_per_s", "", "")},
