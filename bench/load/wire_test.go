@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,8 +38,11 @@ func backends(t *testing.T, test func(t *testing.T, b wire.Backend)) {
 	for _, b := range []wire.Backend{wire.Epoll, wire.IOUring} {
 		t.Run(string(b), func(t *testing.T) {
 			if b == wire.IOUring {
-				if err := wire.Available(b); err != nil {
-					t.Skip(err)
+				switch err := wire.Available(b); {
+				case errors.Is(err, syscall.ENOSYS), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
+					t.Skip(err) // too old, or denied, as containers do to root
+				case err != nil:
+					t.Fatal(err)
 				}
 			}
 			test(t, b)
@@ -511,32 +515,6 @@ func TestAConnectionThatWasClosedWhileIdleIsReplaced(t *testing.T) {
 		audit(t, p, m, s)
 		if s.Ledger.OK != 10 {
 			t.Errorf("%+v, %v; want all ok", s.Ledger, s.Dist.Causes)
-		}
-	})
-}
-
-func TestSteadyStateAllocatesNothing(t *testing.T) {
-	backends(t, func(t *testing.T, b wire.Backend) {
-		if raceEnabled {
-			t.Skip("the race detector allocates")
-		}
-		addr := nullServer(t)
-		allocs := func(length time.Duration) (uint64, int64) {
-			p, _ := wirePlan(t, at0(addr, b), Phase{End: length, Closed: &bench.Closed{Users: 8}})
-			p.Sink = nil
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			s, err := Run(t.Context(), p)
-			runtime.ReadMemStats(&after)
-			if err != nil || s.Ledger.OK != s.Ledger.Scheduled {
-				t.Fatal(err, s.Ledger)
-			}
-			return after.Mallocs - before.Mallocs, s.Ledger.OK
-		}
-		short, few := allocs(50 * time.Millisecond)
-		long, many := allocs(550 * time.Millisecond)
-		if per := (float64(long) - float64(short)) / float64(many-few); per > 0.01 {
-			t.Errorf("%.3f allocations a request (%d and %d, of %d and %d requests)", per, short, long, few, many)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"shakedown/internal/netns"
+	"shakedown/internal/tcp"
 )
 
 // socketEvents are all that a loop wants to know of a connected socket.
@@ -81,9 +82,7 @@ func prompt(fd int) {
 	}
 }
 
-// unpaced makes a socket of this machine's own addresses send as fast as it can, and every connection that it accepts too. Where the system's way to
-// control congestion is BBR, sends are paced by timers; within a machine there is no congestion to control, and every process
-// may choose Reno (tcp(7)).
+// unpaced makes a socket of a loopback address, and all that it accepts, send as fast as it can.
 func unpaced(fd int, to unix.Sockaddr) {
 	var ip net.IP
 	switch to := to.(type) {
@@ -93,7 +92,7 @@ func unpaced(fd int, to unix.Sockaddr) {
 		ip = to.Addr[:]
 	}
 	if ip.IsLoopback() {
-		_ = unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, "reno") // else it is paced
+		tcp.Unpace(fd)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"shakedown/internal/tcp"
 )
 
 // An epoll transport is edge-triggered: a connection is registered once, for everything (epoll(7)). Its system calls are raw:
@@ -55,8 +57,8 @@ func socket(c *conn, to *endpoint, flags int) (int, error) {
 	}
 	stamped(fd)
 	err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if to.loopback {
-		unpaced(fd)
+	if to.local {
+		tcp.Unpace(fd)
 	}
 	if n := c.id / portsEach; err == nil && n > 0 && n < 254 && to.loopback {
 		err = bindLoopback(fd, byte(n))
@@ -79,10 +81,6 @@ func bindLoopback(fd int, n byte) error {
 	}
 	return unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1 + n}})
 }
-
-// unpaced makes a connection within this machine send without a pacer's timers, which BBR has, where that is the system's way to control
-// congestion: there is none to control.
-func unpaced(fd int) { _ = unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, "reno") }
 
 func connect(fd int, sockaddr []byte) error {
 	_, _, errno := syscall.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&sockaddr[0])), uintptr(len(sockaddr)))

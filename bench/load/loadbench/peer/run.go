@@ -57,7 +57,7 @@ func (p Peer) Run(ctx context.Context, path string, l Load, core int, prefix ...
 	var exit *exec.ExitError
 	if err != nil && (p.bearable == nil || !errors.As(err, &exit) || !p.bearable(exit.ExitCode())) {
 		err = fmt.Errorf("%s: %w; its last words: %s", p.Name, err, lastLine(words.Bytes(), out.Bytes()))
-		if ctx.Err() != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = fmt.Errorf("%w; it was not done %s after its load; what it was at is in %s", err, patience, keep(words.Bytes()))
 		}
 		return Result{}, err

@@ -140,12 +140,24 @@ func (r *Recorder) Open(uint64) intercept.Filter {
 	return &recording{recorder: r, script: s}
 }
 
-// Store writes what was recorded, one file a connection.
-func (r *Recorder) Store(t *testing.T, name string) {
+// Store looks whether something was recorded of every connection and can be read back, and writes it where it is to be kept, one file a connection.
+func (r *Recorder) Store(t *testing.T, name string, keep bool) {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.scripts) == 0 {
+		t.Fatal("nothing was recorded")
+	}
 	for i, s := range r.scripts {
+		again := Parse(s.Bytes())
+		for _, way := range []intercept.Way{intercept.Up, intercept.Down} {
+			if said := s.said(way); len(said) == 0 || !bytes.Equal(said, again.said(way)) {
+				t.Fatalf("connection %d, way %v: %d bytes were recorded, and %d read back", i, way, len(said), len(again.said(way)))
+			}
+		}
+		if !keep {
+			continue
+		}
 		file := filepath.Join("testdata", name+"-"+string(rune('a'+i))+".script")
 		if err := os.WriteFile(file, s.Bytes(), 0o644); err != nil { //nolint:gosec // it is read by everybody
 			t.Fatal(err)

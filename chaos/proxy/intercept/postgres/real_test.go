@@ -534,12 +534,9 @@ func TestEncryptionIsRefusedWhileThereAreRules(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "record what a real server and its clients say, as seeds of the fuzz tests")
+var update = flag.Bool("update", false, "keep what a real server and its clients say, as seeds of the fuzz tests")
 
 func TestRecordScripts(t *testing.T) {
-	if !*update {
-		t.Skip("it records only with -update")
-	}
 	e := engines.Engine(t, "postgres")
 	network, address := e.Dial()
 	recorder := &intercepttest.Recorder{}
@@ -563,5 +560,5 @@ func TestRecordScripts(t *testing.T) {
 	must(t, commitWays["prepared"](t.Context(), c))
 	c = connect(t, strings.Replace(url, "sslmode=disable", "sslmode=prefer", 1), pgx.QueryExecModeExec)
 	must(t, commitWays["one simple query"](t.Context(), c))
-	recorder.Store(t, "pgx")
+	recorder.Store(t, "pgx", *update)
 }
