@@ -532,3 +532,9 @@ func TestAttemptsAreCountedByQuorumQueuesOnly(t *testing.T) {
 		}
 	}
 }
+
+func TestAChannelOfAConnectionThatIsGoneIsAnError(t *testing.T) {
+	if ch, err := channelOf(&amqp.Connection{}); ch != nil || err == nil { // one without an allocator, as a closed one is
+		t.Errorf("%v, %v", ch, err)
+	}
+}

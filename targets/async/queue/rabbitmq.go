@@ -120,7 +120,7 @@ func (b *rabbitNode) channel(ctx context.Context) (*amqp.Channel, error) {
 	if b.ch != nil && !b.ch.IsClosed() {
 		return b.ch, nil
 	}
-	if b.ch, err = conn.Channel(); err == nil && !b.config.Unconfirmed {
+	if b.ch, err = channelOf(conn); err == nil && !b.config.Unconfirmed {
 		err = b.ch.Confirm(false)
 	}
 	return b.ch, err
@@ -161,12 +161,26 @@ func (c Config) message(j job) amqp.Publishing {
 	return m
 }
 
+// channelOf opens a channel. The client library (amqp091-go 1.16) dereferences nil when the connection is closed under it, which a broker
+// that is killed does; the flag that is looked at first is set a moment earlier, so that a panic in between is the same news.
+func channelOf(conn *amqp.Connection) (ch *amqp.Channel, err error) {
+	defer func() {
+		if recover() != nil {
+			ch, err = nil, amqp.ErrClosed
+		}
+	}()
+	if conn.IsClosed() {
+		return nil, amqp.ErrClosed
+	}
+	return conn.Channel()
+}
+
 func (b *rabbitNode) consume(ctx context.Context, consumer string, work func(context.Context, delivery)) error {
 	conn, err := b.connection(ctx)
 	if err != nil {
 		return err
 	}
-	ch, err := conn.Channel()
+	ch, err := channelOf(conn)
 	if err != nil {
 		return err
 	}
@@ -261,7 +275,7 @@ func adminRabbit(ctx context.Context, env bench.Env, c Config) (admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rabbitmq: %w", err)
 	}
-	ch, err := conn.Channel()
+	ch, err := channelOf(conn)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("rabbitmq: %w", err), conn.Close())
 	}
