@@ -17,13 +17,18 @@ const (
 	batchBytes = 1 << 20
 	// takeBytes is from where on a chunk keeps the buffer that it was read into, in place of being copied.
 	takeBytes = bufferBytes / 2
+	// A chunk of bulkBytes or more shows a bulk stream: what comes next goes into pipes, until a row of mostSmall chunks has less than
+	// smallBytes each. Moving a page costs about what copying that much costs.
+	bulkBytes  = 64 << 10
+	smallBytes = 4 << 10
+	mostSmall  = 16
 	// orphanTime is how long a hold may keep a stream whose sender has ended it: the sender has most likely given
 	// up, which TCP cannot tell from a half-close. Linux gives an orphaned connection as long (tcp_fin_timeout).
 	orphanTime = 60 * time.Second
 )
 
 // A flow is one direction of one connection. What it reads it writes straight on, while nothing acts and nothing is queued;
-// everything else goes through its ring. So an effect may come and go at any time, and no byte passes another.
+// everything else goes through its ring, as a bulk stream always does, in pipes. So an effect may come and go at any time, and no byte passes another.
 type flow struct {
 	conn     *conn
 	way      int // up or down
@@ -45,7 +50,8 @@ type flow struct {
 	ended    bool // the source has ended
 	endedAt  time.Duration
 	done     bool // so has the flow
-	dead     bool // the destination takes no more; what it sent before may still be on its way
+	dead     bool // the destination takes no more; what the source sends is dropped, and what the destination sent before may still be on its way
+	bulk     int  // how many small chunks more may go into pipes
 	waits    bool // for its turn
 	staged   bool // bytes of it are in the loop's buffer, and leave with those of others
 }
@@ -72,10 +78,12 @@ func (f *flow) run() {
 
 // wants says whether the flow can take more from its source.
 func (f *flow) wants() bool {
-	if !f.readable || f.ended || f.dead || f.conn.state != open || f.conn.cutting != notEnded {
+	if !f.readable || f.ended || f.conn.state != open || f.conn.cutting != notEnded {
 		return false
 	}
 	switch {
+	case f.dead:
+		return true
 	case f.ring.empty():
 		return f.writable || !f.lane.passes
 	case f.lane.passes && f.conn.filter == nil:
@@ -101,24 +109,22 @@ func (f *flow) fill() {
 			return
 		}
 	}
-	buf := l.buf[l.used:]
-	n, errno := recv(f.src.fd, buf)
-	switch {
-	case errno == unix.EAGAIN:
-		f.readable, f.last = false, false
-		return
-	case errno != 0:
-		f.end(broken)
-		return
-	case n == 0:
-		f.end(closed)
+	if f.bulk > 0 && f.lane.stores && !f.dead && f.conn.filter == nil && !f.last && f.store() {
 		return
 	}
-	f.conn.stats.received[f.way].Add(int64(n))
+	buf := l.buf[l.used:]
+	n, errno := recv(f.src.fd, buf)
+	if !f.got(n, errno) {
+		return
+	}
+	if n >= bulkBytes {
+		f.bulk = mostSmall
+	}
 	if n < len(buf) && !f.last {
 		f.readable = false // less than was asked for: the next edge tells of more (epoll(7))
 	}
 	switch {
+	case f.dead:
 	case f.conn.filter != nil:
 		f.conn.feed(f.way, buf[:n])
 	case f.straight():
@@ -126,12 +132,60 @@ func (f *flow) fill() {
 			f.forward(buf[:n])
 		}
 	case n >= takeBytes:
-		f.ring.take(f.arrival(buf[:n]), l.buf, n)
+		f.ring.extend(f.arrival(buf[:n]), &block{data: l.buf}, n)
 		b := l.blocks.get(bufferBytes)
 		l.buf = b.data
 	default:
 		f.ring.add(f.arrival(buf[:n]), buf[:n])
 	}
+}
+
+// store reads once into a pipe; false when there is none. EAGAIN of the last one says that it is full or that there is nothing to read, which an
+// empty one tells apart.
+func (f *flow) store() bool {
+	if b := f.ring.tail; b != nil && b.pipe != nil {
+		if n, errno := splice(f.src.fd, b.pipe.in, bufferBytes); errno != unix.EAGAIN {
+			f.stored(b, n, errno)
+			return true
+		}
+	}
+	b := f.ring.blocks.pipes.get()
+	if b == nil {
+		return false
+	}
+	n, errno := splice(f.src.fd, b.pipe.in, bufferBytes)
+	if !f.stored(b, n, errno) {
+		f.ring.blocks.put(b)
+	}
+	return true
+}
+
+// stored takes notice of what a read into a pipe returned; false when it is no bytes.
+func (f *flow) stored(b *block, n int, errno syscall.Errno) bool {
+	if !f.got(n, errno) {
+		return false
+	}
+	if f.bulk--; n >= smallBytes {
+		f.bulk = mostSmall
+	}
+	f.ring.extend(f.arrival(nil), b, n)
+	return true
+}
+
+// got takes notice of what a read returned; false when it is no bytes.
+func (f *flow) got(n int, errno syscall.Errno) bool {
+	switch {
+	case errno == unix.EAGAIN:
+		f.readable, f.last = false, false
+	case errno != 0:
+		f.end(broken)
+	case n == 0:
+		f.end(closed)
+	default:
+		f.conn.stats.received[f.way].Add(int64(n))
+		return true
+	}
+	return false
 }
 
 // forward writes bytes straight on, and queues what the destination does not take.
@@ -163,7 +217,7 @@ func (f *flow) pass(data []byte, notBefore time.Duration) {
 	f.ring.add(rec, data)
 }
 
-// arrival is the record of a chunk that has just come; what effects do on arrival is done to it.
+// arrival is the record of a chunk that has just come; what effects do on arrival is done to it. A lane that corrupts has the data.
 func (f *flow) arrival(data []byte) record {
 	f.seq++
 	rec := record{arrived: clock.Now(), seq: f.seq}
@@ -188,6 +242,9 @@ func flip(seed, key, n uint64, data []byte) {
 // end takes notice that the source has ended.
 func (f *flow) end(how ending) {
 	f.readable, f.ended, f.endedAt = false, true, clock.Now()
+	if f.dead {
+		return
+	}
 	if f.conn.filter != nil && how == closed {
 		f.conn.filterEnd(f.way)
 		return
@@ -350,14 +407,7 @@ func (f *flow) reserve(head *record, n int, at, now time.Duration) time.Duration
 
 // write writes a piece, or as much of it as the destination takes.
 func (f *flow) write(p piece, now time.Duration) {
-	pieces, want := f.ring.gather(f.conn.loop.pieces[:0], p.n)
-	var n int
-	var errno syscall.Errno
-	if len(pieces) == 1 {
-		n, errno = send(f.dst.fd, unsafe.Slice(pieces[0].Base, pieces[0].Len))
-	} else {
-		n, errno = sendAll(f.dst.fd, pieces)
-	}
+	n, want, errno := f.put(p.n)
 	if errno != 0 && errno != unix.EAGAIN {
 		f.die()
 		return
@@ -377,6 +427,21 @@ func (f *flow) write(p piece, now time.Duration) {
 		f.ring.drop(m)
 		n -= m
 	}
+}
+
+// put writes the first bytes of the ring, at most as many as asked for. It has written n; fewer than it wanted tell that the destination is full.
+func (f *flow) put(most int) (n, want int, errno syscall.Errno) {
+	if b := f.ring.head; b.pipe != nil {
+		n, errno = splice(b.pipe.out, f.dst.fd, min(most, b.end-b.off))
+		return n, n, errno // a signal of the Go runtime may have ended it early: only EAGAIN tells
+	}
+	pieces, want := f.ring.gather(f.conn.loop.pieces[:0], most)
+	if len(pieces) == 1 {
+		n, errno = send(f.dst.fd, unsafe.Slice(pieces[0].Base, pieces[0].Len))
+	} else {
+		n, errno = sendAll(f.dst.fd, pieces)
+	}
+	return n, want, errno
 }
 
 func (f *flow) count(n int) {
@@ -411,7 +476,8 @@ func (f *flow) finish(how ending) {
 	f.conn.settle()
 }
 
-// die gives the flow up: nobody takes its bytes. What comes the other way may still arrive.
+// die gives the flow up: nobody takes its bytes. What comes the other way may still arrive, at a server that would not read if it could not
+// write.
 func (f *flow) die() {
 	f.dead = true
 	f.stop()

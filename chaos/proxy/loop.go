@@ -77,6 +77,7 @@ func newLoop(budget *budget) (*loop, error) {
 }
 
 func (l *loop) shut() error {
+	l.blocks.pipes.shut()
 	err := errors.Join(unix.Close(l.fd), unix.Close(l.bell))
 	if l.alarm >= 0 {
 		err = errors.Join(err, unix.Close(l.alarm))

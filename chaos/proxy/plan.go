@@ -103,6 +103,7 @@ type lane struct {
 	passes bool // nothing acts: bytes may go straight through
 	plain  bool // chunks are as they came, and leave as soon as they are due
 	hold   bool
+	stores bool // chunks stay as they came, and nobody looks into them: pipes may have them
 
 	delay   time.Duration // constant
 	spreads []spread
@@ -210,6 +211,7 @@ func (p *plan) settle() {
 		}
 		l.plain = len(l.limits) == 0 && l.sliced == nil && l.limit == 0
 		l.passes = l.plain && !l.hold && !l.delays() && l.slowClose == 0 && len(l.corrupt) == 0
+		l.stores = l.plain && len(l.corrupt) == 0
 		l.bound = l.room()
 	}
 }

@@ -28,9 +28,10 @@ const memoryBytes = 1 << 30
 
 func (b *budget) spent() bool { return b.used.Load() >= memoryBytes }
 
-// A block has bytes of one direction, from off to end.
+// A block has bytes of one direction, from off to end, in memory or in a pipe.
 type block struct {
 	data     []byte
+	pipe     *pipe
 	off, end int
 	next     *block
 }
@@ -40,6 +41,7 @@ type blocks struct {
 	budget *budget
 	free   [3]*block // by size
 	spare  int       // bytes in all
+	pipes  pipes
 }
 
 // class is the size of the block for so many bytes, and which that is.
@@ -65,6 +67,10 @@ func (p *blocks) get(n int) *block {
 }
 
 func (p *blocks) put(b *block) {
+	if b.pipe != nil {
+		p.pipes.put(b)
+		return
+	}
 	if p.spare+len(b.data) > spareBytes {
 		return
 	}
@@ -134,7 +140,7 @@ func (r *ring) add(rec record, data []byte) {
 	r.push(rec)
 	for len(data) > 0 {
 		t := r.tail
-		if t == nil || t.end == len(t.data) {
+		if t == nil || t.end >= len(t.data) { // a pipe takes no more
 			t = r.blocks.get(len(data))
 			r.link(t)
 		}
@@ -144,11 +150,13 @@ func (r *ring) add(rec record, data []byte) {
 	}
 }
 
-// take appends a chunk of n bytes with the buffer that they are in.
-func (r *ring) take(rec record, buf []byte, n int) {
+// extend appends a chunk whose n bytes are in a block already, behind what that has: it is the last one, or becomes it.
+func (r *ring) extend(rec record, b *block, n int) {
 	rec.left = n
 	r.push(rec)
-	r.link(&block{data: buf, end: n})
+	if b.end += n; b != r.tail {
+		r.link(b)
+	}
 }
 
 func (r *ring) link(b *block) {
@@ -160,9 +168,9 @@ func (r *ring) link(b *block) {
 	r.tail = b
 }
 
-// gather appends the first n bytes to pieces, as far as these have room, and returns how many they are.
+// gather appends the first n bytes to pieces, as far as these have room and bytes are in memory, and returns how many they are.
 func (r *ring) gather(pieces []unix.Iovec, n int) (_ []unix.Iovec, bytes int) {
-	for b := r.head; b != nil && bytes < n && len(pieces) < cap(pieces); b = b.next {
+	for b := r.head; b != nil && b.pipe == nil && bytes < n && len(pieces) < cap(pieces); b = b.next {
 		m := min(b.end-b.off, n-bytes)
 		if m > 0 {
 			pieces = append(pieces, unix.Iovec{Base: &b.data[b.off], Len: uint64(m)})

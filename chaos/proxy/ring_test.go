@@ -33,7 +33,7 @@ func TestARingIsAQueueOfBytesWithTheirRecords(t *testing.T) {
 					r.add(record{}, data)
 				} else {
 					buf := make([]byte, bufferBytes)
-					r.take(record{}, buf, copy(buf, data))
+					r.extend(record{}, &block{data: buf}, copy(buf, data))
 				}
 			case 1, 2, 3:
 				if len(m.records) > 0 {
