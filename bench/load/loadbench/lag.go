@@ -43,7 +43,7 @@ func lag(ctx context.Context, g *rig) (s benchmark.Section, err error) {
 	defer func() { err = errors.Join(err, burner.stop()) }()
 	length := benchmark.Pick(g.Options, 10*time.Second, 2*time.Second)
 	var urgent, ordinary, sleeper []lags
-	for round := range benchmark.Pick(g.Options, 2, 1) {
+	for round := range benchmark.Pick(g.Options, 5, 1) {
 		g.Say("round %d", round+1)
 		mine := func(prefix ...string) (lags, error) {
 			l := peer.Load{URL: url, Length: length, Connections: 64, Rate: lagRate, Poisson: true}
