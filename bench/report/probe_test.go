@@ -59,3 +59,20 @@ func TestOfAnAuditsExamplesATextShowsAFew(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+func TestManyRemarksDoNotHideTheClaims(t *testing.T) {
+	in := probe()
+	in.Result.Audits = nil
+	for i := range 40 {
+		in.Result.Audits = append(in.Result.Audits, fmt.Sprintf("audit %02d", i))
+	}
+	text := string(write(t, "text", in, report.Options{Width: 100}))
+	if !strings.Contains(text, "audit 06") || strings.Contains(text, "audit 07") || !strings.Contains(text, "and 33 more in the report") {
+		t.Errorf("%s", text)
+	}
+	html := string(write(t, "html", in, report.Options{}))
+	claims, audits := strings.Index(html, `id="claims"`), strings.Index(html, "<summary>40 remarks</summary>")
+	if claims < 0 || audits < claims || !strings.Contains(html, "audit 39") {
+		t.Errorf("the claims are at %d of the page and the audits at %d", claims, audits)
+	}
+}

@@ -1,7 +1,9 @@
 package report
 
 import (
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"shakedown/bench"
@@ -57,6 +59,17 @@ func (p *page) items(heading, sgr string, list []string) {
 	}
 }
 
+// shownRemarks is how many lines of a list a text shows; there may be one for each trial.
+const shownRemarks = 8
+
+// few is what a text shows of a list.
+func few(list []string) []string {
+	if len(list) <= shownRemarks {
+		return list
+	}
+	return append(slices.Clone(list[:shownRemarks-1]), fmt.Sprintf("and %d more in the report and in result.json", len(list)-shownRemarks+1))
+}
+
 func writeText(w io.Writer, in Input, opts Options) error {
 	r := in.Result
 	p := &page{width: opts.width(), color: opts.Color}
@@ -70,9 +83,9 @@ func writeText(w io.Writer, in Input, opts Options) error {
 	p.sweeps(r)
 	p.claims(r)
 	p.items(voidHeading(r), red, voidReasons(r))
-	p.items("What the audits found", yellow, r.Audits)
+	p.items("What the audits found", yellow, few(r.Audits))
 	p.examples(r)
-	p.items("What happened beside the experiment", yellow, r.Findings)
+	p.items("What happened beside the experiment", yellow, few(r.Findings))
 	if len(r.Run.Command) > 0 {
 		p.line("")
 		p.line(p.paint(bold, "Run it again"))
