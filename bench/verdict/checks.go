@@ -79,10 +79,13 @@ func pair(order []int, of []datum, values map[int]measure.Value, by bench.Agains
 
 // unasked says why a query could not be answered by any trial.
 func (j *judge) unasked(q bench.Query) string {
+	at := place(q.Variant, q.Level)
+	if j.run.Quick && !j.has(q) {
+		return at + " is not part of this run, which is a quick one"
+	}
 	if err := measure.Validate(q, j.run.Experiment); err != nil {
 		return err.Error()
 	}
-	at := place(q.Variant, q.Level)
 	switch t := j.cells[cell{q.Variant, q.Level}]; {
 	case q.Variant == "":
 		return "the query names no variant"
@@ -92,4 +95,11 @@ func (j *judge) unasked(q bench.Query) string {
 		return fmt.Sprintf("no trial of %s is valid: %s", at, t.reason)
 	}
 	return at + " was not run"
+}
+
+// has says whether the variant and the level that a query names are in the experiment as it was run.
+func (j *judge) has(q bench.Query) bool {
+	_, variant := j.run.Experiment.Variant(q.Variant)
+	_, level := j.run.Experiment.Level(q.Level)
+	return (q.Variant == "" || variant) && (q.Level == "" || level)
 }

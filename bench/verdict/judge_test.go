@@ -135,6 +135,22 @@ func TestACheckWithoutEnoughDataIsUnknown(t *testing.T) {
 	}
 }
 
+func TestAQuickRunSaysWhatItLeftOut(t *testing.T) {
+	for name, change := range map[string]func(*bench.Query){
+		"other":          func(q *bench.Query) { q.Variant = "other" },
+		"pattern at far": func(q *bench.Query) { q.Level = "far" },
+	} {
+		c := goodput(bench.AtLeast, 0.5)
+		change(&c.Of)
+		r := recorded([]bench.Check{c}, []float64{0}, []float64{0})
+		r.Run.Quick = true
+		got := judge(t, r).Claims[0].Checks[0]
+		if want := name + " is not part of this run, which is a quick one"; got.Verdict != bench.Unknown || !strings.Contains(got.Reason, want) {
+			t.Errorf("%s: %v: %s", name, got.Verdict, got.Reason)
+		}
+	}
+}
+
 func TestARecoveryThatTheRecordingDidNotSee(t *testing.T) {
 	// The recovery phase lasts 6 s, and the control never comes back.
 	check := func(rel bench.Rel, bound float64) bench.Check {
