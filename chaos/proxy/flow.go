@@ -28,7 +28,8 @@ const (
 )
 
 // A flow is one direction of one connection. What it reads it writes straight on, while nothing acts and nothing is queued;
-// everything else goes through its ring, as a bulk stream always does, in pipes. So an effect may come and go at any time, and no byte passes another.
+// everything else goes through its ring, as a bulk stream always does, in pipes. So an effect may come and go at any time, and no byte passes
+// another.
 type flow struct {
 	conn     *conn
 	way      int // up or down
@@ -50,7 +51,7 @@ type flow struct {
 	ended    bool // the source has ended
 	endedAt  time.Duration
 	done     bool // so has the flow
-	dead     bool // the destination takes no more; what the source sends is dropped, and what the destination sent before may still be on its way
+	dead     bool // the destination takes no more: what comes is dropped. What the destination sent before may still be on its way
 	bulk     int  // how many small chunks more may go into pipes
 	waits    bool // for its turn
 	staged   bool // bytes of it are in the loop's buffer, and leave with those of others

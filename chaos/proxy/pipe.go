@@ -7,10 +7,11 @@ import (
 )
 
 const (
-	// pipeBytes is the size of a pipe, in the kernel's way to count: a place for each 4 KiB (pipe(7)). A place has what is contiguous in memory;
-	// of a fast sender on this machine that is up to 32 KiB.
+	// pipeBytes is the size of a pipe, in the kernel's way to count: a place for each 4 KiB (pipe(7)). A place has what is contiguous in memory,
+	// which of a fast sender is up to 32 KiB.
 	pipeBytes = 1 << 20
-	// mostPipes bounds the pipes of a loop; what does not find one is copied.
+	// mostPipes bounds the pipes of a loop; what does not find one is copied. They have as many places as Linux lets a user without privileges
+	// have (pipe-user-pages-soft).
 	mostPipes = 64
 	// sparePipes bounds those that a loop keeps for later.
 	sparePipes = 4
