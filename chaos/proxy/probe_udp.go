@@ -120,9 +120,36 @@ func (f *datagramProbe) send() {
 	}
 }
 
-// pattern is the nth datagram.
+// pattern is the nth datagram: its number, over and over.
 func pattern(n int) []byte {
-	return binary.BigEndian.AppendUint32(make([]byte, probeSize-4), uint32(n))
+	b := make([]byte, 0, probeSize)
+	for len(b) < probeSize {
+		b = binary.BigEndian.AppendUint32(b, uint32(n))
+	}
+	return b
+}
+
+// numberOf is what two of a datagram's first three words agree on, so that a flipped bit does not hide it; false when no two do.
+func numberOf(datagram []byte) (n int, ok bool) {
+	if len(datagram) < 12 {
+		return 0, false
+	}
+	a, b, c := binary.BigEndian.Uint32(datagram), binary.BigEndian.Uint32(datagram[4:]), binary.BigEndian.Uint32(datagram[8:])
+	if a != b {
+		a, ok = c, c == a || c == b
+		return int(a), ok
+	}
+	return int(a), true
+}
+
+// leftAt is when the nth datagram was sent; false when it was not yet.
+func (f *datagramProbe) leftAt(n int) (at time.Time, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n >= len(f.sent) {
+		return at, false
+	}
+	return f.sent[n], true
 }
 
 // receive takes back what comes, until all has or nothing does.
@@ -147,12 +174,17 @@ func (f *datagramProbe) receive() error {
 		}
 		now := time.Now()
 		f.Bytes += int64(n)
-		i := int(binary.BigEndian.Uint32(b[n-4:]))
-		if !bytes.Equal(b[:n], pattern(i)) || i >= probeDatagrams {
-			if f.Corrupt++; i >= probeDatagrams {
-				f.Got++ // its number is what was hit
-				continue
-			}
+		i, known := numberOf(b[:n])
+		var left time.Time
+		if known {
+			left, known = f.leftAt(i)
+		}
+		if !known || !bytes.Equal(b[:n], pattern(i)) {
+			f.Corrupt++
+		}
+		if !known {
+			f.Got++
+			continue
 		}
 		if seen[i] {
 			f.Doubled++
@@ -164,9 +196,7 @@ func (f *datagramProbe) receive() error {
 			f.Reordered++
 		}
 		latest = max(latest, i)
-		f.mu.Lock()
-		trips = append(trips, now.Sub(f.sent[i]))
-		f.mu.Unlock()
+		trips = append(trips, now.Sub(left))
 		quiet = probeQuiet + 2*trips[0]
 	}
 	f.sum(trips)

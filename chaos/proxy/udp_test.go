@@ -259,8 +259,17 @@ func TestAProbeOfDatagramsSeesTheirPlan(t *testing.T) {
 	if p := probe(chaos.Effect{Direction: chaos.Upstream, Reorder: 0.5}); p.Reordered == 0 {
 		t.Errorf("half is overtaken: %+v", p)
 	}
-	if p := probe(chaos.Effect{Direction: chaos.Upstream, Corrupt: 0.5}); p.Corrupt == 0 {
+	if p := probe(chaos.Effect{Direction: chaos.Upstream, Corrupt: 0.5}); p.Corrupt == 0 || p.Corrupt == p.Sent {
 		t.Errorf("half is corrupted: %+v", p)
+	}
+	for seed := range uint64(10) {
+		e := chaos.Effect{Direction: chaos.Upstream, Corrupt: 1, Seed: seed}
+		if p := probe(e); p.Corrupt != p.Sent || p.Got != p.Sent || p.Doubled+p.Reordered != 0 {
+			t.Errorf("a bit of each is flipped: %+v", p)
+		}
+	}
+	if p := probe(chaos.Effect{Corrupt: 1}); p.Corrupt == 0 {
+		t.Errorf("a bit of each is flipped each way: %+v", p)
 	}
 	if p := probe(chaos.Effect{Hold: true}); !p.Lost {
 		t.Errorf("hold: %+v", p)
@@ -277,6 +286,23 @@ func TestConnectionsEffectsDoNotActOnDatagrams(t *testing.T) {
 	} {
 		if err := l.Shape(t.Context(), "e", bad); err == nil {
 			t.Errorf("%+v was accepted", bad)
+		}
+	}
+}
+
+func TestAFlippedBitDoesNotHideTheNumberOfAProbe(t *testing.T) {
+	for n := range probeDatagrams {
+		for bit := range 8 * probeSize {
+			b := pattern(n)
+			b[bit/8] ^= 1 << (bit % 8)
+			if got, ok := numberOf(b); !ok || got != n {
+				t.Fatalf("bit %d of datagram %d is flipped: it is taken for %d, %v", bit, n, got, ok)
+			}
+		}
+	}
+	for _, b := range [][]byte{nil, make([]byte, 11), {0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3}} {
+		if n, ok := numberOf(b); ok {
+			t.Errorf("%v is taken for %d", b, n)
 		}
 	}
 }
