@@ -3,7 +3,6 @@ package chaos_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 
 	"shakedown/chaos"
 	"shakedown/internal/netns"
+	"shakedown/internal/roottest"
 )
 
 // hostSurface has hosts and nothing else; "db" is the role of those whose names begin with it.
@@ -47,12 +47,7 @@ func hostsNamed(names ...string) (s hostSurface) {
 
 func realHosts(t *testing.T, names ...string) (*netns.Network, hostSurface) {
 	t.Helper()
-	if err := netns.Supported(); err != nil {
-		if os.Geteuid() == 0 {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	roottest.Needs(t, netns.Supported())
 	n, err := netns.NewNetwork(t.Context(), names)
 	if err != nil {
 		t.Fatal(err)

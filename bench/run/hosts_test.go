@@ -3,7 +3,6 @@ package run
 import (
 	"errors"
 	"net"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"shakedown/bench/record"
 	"shakedown/chaos"
 	"shakedown/internal/netns"
+	"shakedown/internal/roottest"
 	"shakedown/internal/stack"
 	"shakedown/internal/units"
 )
@@ -19,12 +19,7 @@ import (
 // onHosts is a tiny run whose processes are on hosts of their own.
 func onHosts(t *testing.T) Options {
 	t.Helper()
-	if err := netns.Supported(); err != nil {
-		if os.Geteuid() == 0 {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	roottest.Needs(t, netns.Supported())
 	o := tiny(t, 100, 300*time.Millisecond)
 	o.Experiment.Isolation = bench.Namespaces
 	o.Experiment.Sysctl = map[string]string{"net.ipv4.tcp_retries2": "8"}

@@ -3,7 +3,6 @@ package run
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"shakedown/bench/record"
 	"shakedown/chaos"
 	"shakedown/chaos/disk"
+	"shakedown/internal/roottest"
 	"shakedown/internal/units"
 )
 
@@ -112,12 +112,7 @@ func TestReplicasOnHostsAreCutOffAndTakeOver(t *testing.T) {
 // TestAGroupWhosePrimaryHasADiskLosesPowerAndComesBack: the data of a primary is on a disk of its own, also when it is made anew after a
 // failover, as a replica.
 func TestAGroupWhosePrimaryHasADiskLosesPowerAndComesBack(t *testing.T) {
-	if err := disk.Available(); err != nil {
-		if os.Geteuid() == 0 {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	roottest.Needs(t, disk.Available())
 	o := tiny(t, 50, 300*time.Millisecond)
 	withReplicas(&o, chaos.Faults{&chaos.PowerLoss{Process: "postgres"}}, chaos.Faults{&chaos.Failover{Engine: "postgres"}})
 	o.Experiment.Engines[0].Disk = true

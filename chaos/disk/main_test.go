@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"shakedown/internal/roottest"
 )
 
 // serveEnv makes this test binary the process of a disk in the folder that it names.
@@ -42,12 +44,7 @@ type rig struct {
 // newRig mounts a disk, or skips the test where that is not possible, which it is for root.
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	if err := Available(); err != nil {
-		if os.Geteuid() == 0 {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	roottest.Needs(t, Available())
 	r := &rig{base: t.TempDir(), mnt: t.TempDir()}
 	conn := r.serve(t)
 	var err error

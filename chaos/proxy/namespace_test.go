@@ -4,22 +4,17 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"shakedown/chaos"
 	"shakedown/internal/netns"
+	"shakedown/internal/roottest"
 )
 
 func TestALinkListensAndDialsInItsNamespace(t *testing.T) {
-	if err := netns.Supported(); err != nil {
-		if os.Geteuid() == 0 {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	roottest.Needs(t, netns.Supported())
 	n, err := netns.NewNetwork(t.Context(), []string{"a", "b"})
 	if err != nil {
 		t.Fatal(err)

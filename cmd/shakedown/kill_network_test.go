@@ -13,6 +13,7 @@ import (
 
 	"shakedown/chaos/disk"
 	"shakedown/internal/netns"
+	"shakedown/internal/roottest"
 )
 
 // surrounded is tiny.yaml on hosts and disks of its own, with replicas, and with a phase in which packets, links, disks and settings of
@@ -49,12 +50,8 @@ func surrounded(t *testing.T) string {
 // All of them are bound to what ends with the harness or is taken away by clean, and the machine's own network was never touched.
 func TestKillingARunLeavesNoNetworkDiskOrSetting(t *testing.T) {
 	needsNoRaceDetector(t)
-	if err := netns.Supported(); err != nil {
-		t.Skip(err)
-	}
-	if err := disk.Available(); err != nil {
-		t.Skip(err)
-	}
+	roottest.Needs(t, netns.Supported())
+	roottest.Needs(t, disk.Available())
 	before := machineNetwork(t)
 	s := newSandbox(t)
 	kill := s.runUntil(surrounded(t), "pause") // the last of the faults

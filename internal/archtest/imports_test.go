@@ -27,6 +27,7 @@ var rules = []rule{
 	{"internal/benchmark", nil, "pages of numbers, and nothing of what is measured"},
 	{"internal/favour", nil, "the process's own priority"},
 	{"internal/tcp", nil, "options of sockets"},
+	{"internal/roottest", nil, "it knows no probe"},
 	{"internal/allow", nil, "addresses, and nothing of what is done to them"},
 	{"chaos", nil, "the vocabulary of faults stands at the bottom"},
 	{"chaos/proxy/intercept", []string{"chaos"}, "what proxy and protocols share"},

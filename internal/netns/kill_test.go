@@ -16,6 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"shakedown/chaos"
+	"shakedown/internal/roottest"
 )
 
 const harnessEnv = "SHAKEDOWN_NETNS_HARNESS"
@@ -57,7 +58,7 @@ func inode(n *Namespace) string {
 }
 
 func TestKillingTheHarnessDeletesEverything(t *testing.T) {
-	needHosts(t)
+	roottest.Needs(t, Supported())
 	before := machine(t)
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), harnessEnv+"=1")

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"shakedown/chaos"
+	"shakedown/internal/roottest"
 )
 
 func TestMain(m *testing.M) {
@@ -23,20 +24,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// needHosts skips where an ordinary user runs the test, and only there.
-func needHosts(t *testing.T) {
-	t.Helper()
-	if err := Supported(); err != nil {
-		if os.Geteuid() == 0 {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-}
-
 func network(t *testing.T, names ...string) *Network {
 	t.Helper()
-	needHosts(t)
+	roottest.Needs(t, Supported())
 	n, err := NewNetwork(t.Context(), names)
 	if err != nil {
 		t.Fatal(err)
@@ -295,7 +285,7 @@ func TestOpenRefusesWhatIsNoNamespace(t *testing.T) {
 }
 
 func TestNamesAreUnique(t *testing.T) {
-	needHosts(t)
+	roottest.Needs(t, Supported())
 	_, err := NewNetwork(t.Context(), []string{"a", "a"})
 	if err == nil || !strings.Contains(err.Error(), "two hosts are called a") {
 		t.Errorf("got %v", err)

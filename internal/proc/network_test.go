@@ -7,15 +7,11 @@ import (
 	"testing"
 
 	"shakedown/internal/netns"
+	"shakedown/internal/roottest"
 )
 
 func TestAProcessRunsInTheNetworkOfItsSpec(t *testing.T) {
-	if err := netns.Supported(); err != nil {
-		if os.Geteuid() == 0 {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	roottest.Needs(t, netns.Supported())
 	space, err := netns.New()
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"os"
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
@@ -15,6 +14,7 @@ import (
 
 	"shakedown/internal/mysqlurl"
 	"shakedown/internal/netns"
+	"shakedown/internal/roottest"
 )
 
 // askFrom asks a server something real from another host.
@@ -69,12 +69,7 @@ var askFrom = map[string]func(ctx context.Context, from *netns.Host, url string)
 }
 
 func TestAServerOnAHostIsReachedByItsPeersAndByTheHarness(t *testing.T) {
-	if err := netns.Supported(); err != nil {
-		if os.Geteuid() == 0 {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	roottest.Needs(t, netns.Supported())
 	eachKind(t, func(t *testing.T, k Kind) {
 		ctx := t.Context()
 		n, err := netns.NewNetwork(ctx, []string{"server", "peer"})

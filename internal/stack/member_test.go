@@ -2,22 +2,17 @@ package stack
 
 import (
 	"context"
-	"os"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
 
 	"shakedown/internal/netns"
+	"shakedown/internal/roottest"
 )
 
 // TestAGroupDecidesByMajority: what one member was told the others know; without two of the three nobody decides.
 func TestAGroupDecidesByMajority(t *testing.T) {
-	if err := netns.Supported(); err != nil {
-		if os.Geteuid() == 0 {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	roottest.Needs(t, netns.Supported())
 	ctx := t.Context()
 	var names []string
 	for n := range 3 {

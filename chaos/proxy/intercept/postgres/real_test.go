@@ -41,6 +41,16 @@ func eachMode(t *testing.T, claim func(*testing.T, pgx.QueryExecMode)) {
 	}
 }
 
+// eachExtendedMode leaves the simple protocol out, in which a batch is a single query.
+func eachExtendedMode(t *testing.T, claim func(*testing.T, pgx.QueryExecMode)) {
+	t.Helper()
+	for name, mode := range modes {
+		if mode != pgx.QueryExecModeSimpleProtocol {
+			t.Run(name, func(t *testing.T) { claim(t, mode) })
+		}
+	}
+}
+
 // A rig is a link to a real server.
 type rig struct {
 	*postgres.Inspector
@@ -203,10 +213,7 @@ func TestAnErrorAbortsTheTransaction(t *testing.T) {
 }
 
 func TestAnErrorInAPipelineUndoesWhatWasNotSyncedYet(t *testing.T) {
-	eachMode(t, func(t *testing.T, mode pgx.QueryExecMode) {
-		if mode == pgx.QueryExecModeSimpleProtocol {
-			t.Skip("a batch is a single simple query")
-		}
+	eachExtendedMode(t, func(t *testing.T, mode pgx.QueryExecMode) {
 		r := newRig(t)
 		c := r.connect(t, mode)
 		r.set(t, "e", serialization(chaos.Pick{Nth: 3}, "INSERT"))
