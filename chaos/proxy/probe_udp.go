@@ -142,14 +142,14 @@ func numberOf(datagram []byte) (n int, ok bool) {
 	return int(a), true
 }
 
-// leftAt is when the nth datagram was sent; false when it was not yet.
-func (f *datagramProbe) leftAt(n int) (at time.Time, ok bool) {
+// known says which of those that were sent a datagram is, and when it left; false when it is none of them.
+func (f *datagramProbe) known(datagram []byte) (n int, left time.Time, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if n >= len(f.sent) {
-		return at, false
+	if n, ok = numberOf(datagram); !ok || n >= len(f.sent) {
+		return n, left, false
 	}
-	return f.sent[n], true
+	return n, f.sent[n], true
 }
 
 // receive takes back what comes, until all has or nothing does.
@@ -174,11 +174,7 @@ func (f *datagramProbe) receive() error {
 		}
 		now := time.Now()
 		f.Bytes += int64(n)
-		i, known := numberOf(b[:n])
-		var left time.Time
-		if known {
-			left, known = f.leftAt(i)
-		}
+		i, left, known := f.known(b[:n])
 		if !known || !bytes.Equal(b[:n], pattern(i)) {
 			f.Corrupt++
 		}

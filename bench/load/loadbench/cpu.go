@@ -127,7 +127,8 @@ The server is one nginx worker on core %d, which answers with a few bytes; each 
 for %v a round. Ratios are formed within a round, which begins and ends with another generator each time. All that a generator
 measures is on: with shakedown the ledger, the histograms of response, service, lag and wait; its calibration, which the others
 do not have, is off, and so is the warm-up. vegeta and k6 run at the highest rate of a ladder that they come to; shakedown is
-shown at vegeta's too: it holds arrivals back for the next ones from 12 000/s on, and below each one wakes the core up. In closed loop a generator is at its end by design, and shakedown itself calls such a run void.`
+shown at vegeta's too: it holds arrivals back for the next ones from 12 000/s on, and below each one wakes the core up. In
+closed loop a generator is at its end by design, and shakedown itself calls such a run void.`
 
 func cpuSection(contenders []*contender, length time.Duration) benchmark.Section {
 	return benchmark.Section{

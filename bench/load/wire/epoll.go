@@ -57,10 +57,10 @@ func socket(c *conn, to *endpoint, flags int) (int, error) {
 	}
 	stamped(fd)
 	err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if to.local {
+	if to.loopback {
 		tcp.Unpace(fd)
 	}
-	if n := c.id / portsEach; err == nil && n > 0 && n < 254 && to.loopback {
+	if n := c.id / portsEach; err == nil && n > 0 && n < 254 && to.loopback && to.family == unix.AF_INET {
 		err = bindLoopback(fd, byte(n))
 	}
 	if err != nil {

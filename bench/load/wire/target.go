@@ -14,8 +14,7 @@ type Target struct{ Addr string }
 // An endpoint is a target as the kernel wants it, and what the loop has of it.
 type endpoint struct {
 	family      int
-	local       bool    // a loopback address
-	loopback    bool    // 127.0.0.0/8
+	loopback    bool
 	sockaddr    []byte  // struct sockaddr_in or sockaddr_in6
 	open        int     // connections, with those that are being opened
 	idle        []*conn // the one that was used last is used next
@@ -32,7 +31,7 @@ func resolve(t Target) (endpoint, error) {
 		binary.NativeEndian.PutUint16(b, unix.AF_INET)
 		binary.BigEndian.PutUint16(b[2:], uint16(addr.Port))
 		copy(b[4:], ip)
-		return endpoint{family: unix.AF_INET, sockaddr: b, local: ip.IsLoopback(), loopback: ip.IsLoopback()}, nil
+		return endpoint{family: unix.AF_INET, sockaddr: b, loopback: ip.IsLoopback()}, nil
 	}
 	b := make([]byte, unix.SizeofSockaddrInet6)
 	binary.NativeEndian.PutUint16(b, unix.AF_INET6)
@@ -45,7 +44,7 @@ func resolve(t Target) (endpoint, error) {
 		}
 		binary.NativeEndian.PutUint32(b[24:], uint32(ifi.Index))
 	}
-	return endpoint{family: unix.AF_INET6, sockaddr: b, local: addr.IP.IsLoopback()}, nil
+	return endpoint{family: unix.AF_INET6, sockaddr: b, loopback: addr.IP.IsLoopback()}, nil
 }
 
 // queue lets x wait for a connection.
