@@ -47,8 +47,8 @@ type Pacer struct {
 }
 
 // NewPacer locks the calling goroutine to its thread and sharpens the thread's timers. Close undoes both. An urgent one also
-// asks for the thread to be run as soon as its time has come, before all others of this process; it should sleep most of the time. One that is not
-// urgent gives such a right up, should the thread have it from package favour: it may use all the time there is.
+// asks for the thread to be run as soon as its time has come; it should sleep most of the time. One that is not urgent gives such a
+// right up, should the thread have it from package favour: it may use all the time there is.
 func NewPacer(urgent bool) *Pacer {
 	runtime.LockOSThread()
 	slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
@@ -64,9 +64,9 @@ func NewPacer(urgent bool) *Pacer {
 	attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL, Nice: now.Nice}
 	switch {
 	case urgent:
-		// With the privilege for it, the thread runs as soon as its timer fires, whatever else wants the core (sched(7)). It is
-		// awake for microseconds at a time, and what it starts does not inherit this.
-		attr.Policy, attr.Priority, attr.Flags = unix.SCHED_FIFO, Urgent, unix.SCHED_FLAG_RESET_ON_FORK
+		// With the privilege for it, the thread runs as soon as its timer fires, whatever other processes want the core (sched(7)).
+		// It is awake for microseconds at a time, and what it starts does not inherit this.
+		attr.Policy, attr.Priority, attr.Flags = unix.SCHED_RR, Urgent, unix.SCHED_FLAG_RESET_ON_FORK
 	case now.Policy == unix.SCHED_NORMAL:
 		return p
 	}
@@ -76,8 +76,11 @@ func NewPacer(urgent bool) *Pacer {
 	return p
 }
 
-// Urgent is the real-time priority of an urgent pacer's thread: above that of the other threads of a process that is favoured.
-const Urgent = 2
+// Urgent is the real-time priority of an urgent pacer's thread, and of every other thread of a process that is favoured (package
+// favour). It is one for all because the Go runtime has threads wait for each other by spinning: one that returns from a system call
+// waits for the one that is about to take its turn away (runtime.retake, exitsyscall). Had it the higher priority and were there no other
+// core, it would wait for ever. Among equals its sched_yield lets the other go on, and so does the end of its time slice.
+const Urgent = 1
 
 // SleepUntil returns at the given time of Now, or as soon after as the kernel can.
 func (*Pacer) SleepUntil(t time.Duration) {

@@ -13,12 +13,8 @@ import (
 	"shakedown/internal/clock"
 )
 
-// favoured is the nice value of the process while it measures, and realTime its priority where it may have one: below that of the
-// thread that sends, clock.Urgent.
-const (
-	favoured = -10
-	realTime = clock.Urgent - 1
-)
+// favoured is the nice value of the process while it measures, where it may not have a real-time priority. That is clock.Urgent.
+const favoured = -10
 
 // rareGC is the growth of the heap between collections, in percent; samples leave the heap every tenth of a second, so it stays small.
 const rareGC = 800
@@ -82,7 +78,7 @@ func threads() []int {
 // prefer gives one thread what it may have.
 func prefer(tid int, now *unix.SchedAttr) bool {
 	want := *now
-	want.Policy, want.Priority, want.Nice = unix.SCHED_RR, realTime, 0
+	want.Policy, want.Priority, want.Nice = unix.SCHED_RR, clock.Urgent, 0
 	if unix.SchedSetAttr(tid, &want, 0) == nil {
 		return true
 	}
