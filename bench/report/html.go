@@ -14,13 +14,6 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// The parts of the page.
-var (
-	pageTemplate = template.Must(template.ParseFS(assets, "assets/page.html.tmpl"))
-	pageStyle    = shared.Style()
-	pageScript   = shared.Script() + asset("charts.js") + asset("page.js")
-)
-
 func asset(name string) string {
 	body, err := assets.ReadFile("assets/" + name)
 	if err != nil {
@@ -37,8 +30,9 @@ func writeHTML(w io.Writer, in Input, _ Options) error {
 	if err != nil {
 		return fmt.Errorf("encoding the charts: %w", err)
 	}
+	style, script := shared.Style(), shared.Script()+asset("charts.js")+asset("page.js")
 	// The three are our own files or the output of json.Marshal, which escapes <, > and &.
-	v.Data, v.Script, v.Style = template.JS(raw), template.JS(pageScript), template.CSS(pageStyle)
-	v.Policy = shared.Policy(pageStyle, pageScript)
-	return pageTemplate.Execute(w, v)
+	v.Data, v.Script, v.Style = template.JS(raw), template.JS(script), template.CSS(style)
+	v.Policy = shared.Policy(style, script)
+	return template.Must(template.ParseFS(assets, "assets/page.html.tmpl")).Execute(w, v)
 }

@@ -15,12 +15,18 @@ import (
 	"shakedown/internal/clock"
 )
 
-// Host is what this machine is, for the record.
+// Host is what this machine is, for the record: also how late it wakes up, which takes some hundred sleeps to find out.
 func Host(containment string) record.Host {
+	h := Machine()
+	h.Containment, h.TimerSlackUS = containment, float64(TimerOvershoot().Nanoseconds())/1e3
+	return h
+}
+
+// Machine is what there is to be read of Host.
+func Machine() record.Host {
 	h := record.Host{
 		OS: osName(), Kernel: kernel(), Arch: runtime.GOARCH, CPU: procField("/proc/cpuinfo", "model name"),
-		Cores: runtime.NumCPU(), GoVersion: runtime.Version(), Containment: containment,
-		TimerSlackUS: float64(TimerOvershoot().Nanoseconds()) / 1e3,
+		Cores: runtime.NumCPU(), GoVersion: runtime.Version(),
 	}
 	if kb, err := strconv.ParseFloat(strings.TrimSuffix(procField("/proc/meminfo", "MemTotal"), " kB"), 64); err == nil {
 		h.MemoryGiB = float64(int(kb/(1<<20)*10)) / 10

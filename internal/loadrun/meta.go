@@ -2,7 +2,6 @@ package loadrun
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 
 	"shakedown/bench/load/result"
@@ -13,11 +12,11 @@ import (
 
 // meta is what is known of a load beside its statistics.
 func (j *job) meta(t trial, rec *recording) result.Meta {
-	h := run.Host("")
+	h := run.Machine()
 	m := result.Meta{
 		Target: j.said(), Arrival: t.shape.String(), Client: j.sender(), Closed: t.shape.closed != nil, Measured: t.measured, Warmup: t.shape.warmup,
 		Timeout: j.o.Timeout, Connections: j.connections(), Seed: j.o.Seed, Ops: j.work.Names(), VoidReasons: t.void, Aborted: t.aborted,
-		CeilingPerS: j.ceilingPerS, Machine: result.Machine{Cores: runtime.NumCPU(), CPU: h.CPU, Kernel: h.Kernel}, Version: version.String(),
+		CeilingPerS: j.ceilingPerS, Machine: result.Machine{Cores: h.Cores, CPU: h.CPU, Kernel: h.Kernel}, Version: version.String(),
 		Started: rec.started,
 	}
 	for _, f := range t.found {

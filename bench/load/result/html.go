@@ -21,8 +21,6 @@ var (
 	pageSource string
 	//go:embed assets/load.js
 	pageScript string
-
-	pageTemplate = template.Must(template.New("load").Parse(pageSource))
 )
 
 // A view is what the page shows.
@@ -77,7 +75,7 @@ func (r Result) HTML(w io.Writer) error {
 		searched(r.Search, &b)
 		v.Search = strings.Trim(b.String(), "\n")
 	}
-	return pageTemplate.Execute(w, v)
+	return template.Must(template.New("load").Parse(pageSource)).Execute(w, v)
 }
 
 func (r Result) pill() (tone, text string) {

@@ -216,9 +216,17 @@ func TimesOf(h *hdrhistogram.Histogram) *Times {
 	if h == nil || h.TotalCount() == 0 {
 		return nil
 	}
-	v := h.ValueAtPercentilesSlice([]float64{50, 90, 95, 99, 99.9})
-	ms := func(ns int64) float64 { return float64(ns) / 1e6 }
-	return &Times{Mean: h.Mean() / 1e6, P50: ms(v[0]), P90: ms(v[1]), P95: ms(v[2]), P99: ms(v[3]), P999: ms(v[4]), Max: ms(h.Max())}
+	v := percentiles(h, 50, 90, 95, 99, 99.9, 100)
+	return &Times{Mean: h.Mean() / 1e6, P50: v[0], P90: v[1], P95: v[2], P99: v[3], P999: v[4], Max: v[5]}
+}
+
+// percentiles are values of a histogram in nanoseconds, in ms. The hundredth is the largest.
+func percentiles(h *hdrhistogram.Histogram, p ...float64) []float64 {
+	ms := make([]float64, len(p))
+	for i, ns := range h.ValueAtPercentilesSlice(p) {
+		ms[i] = float64(ns) / 1e6
+	}
+	return ms
 }
 
 // stats are the statistics in the order and by the names of Times.

@@ -60,11 +60,12 @@ func (g *gatherer) add(t load.Tick) (over bool) {
 // interval is what was added up.
 func (g *gatherer) interval() Interval {
 	i := Interval{AtS: g.tick.Seconds(), ForS: (g.tick - g.last).Seconds(), Ledger: g.ledger, InFlight: g.inFlight}
-	if t := TimesOf(g.response); t != nil {
-		i.P50, i.P99, i.P999, i.Max = &t.P50, &t.P99, &t.P999, &t.Max
+	if g.response.TotalCount() > 0 {
+		v := percentiles(g.response, 50, 99, 99.9, 100)
+		i.P50, i.P99, i.P999, i.Max = &v[0], &v[1], &v[2], &v[3]
 	}
-	if t := TimesOf(g.lag); t != nil {
-		i.SendLagMS = &t.P99
+	if g.lag.TotalCount() > 0 {
+		i.SendLagMS = &percentiles(g.lag, 99)[0]
 	}
 	return i
 }
