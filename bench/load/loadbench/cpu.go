@@ -17,7 +17,7 @@ const (
 	cpuRate        = 30_000 // per second, in open loop
 	closedOfWrk    = 0.95   // of wrk's, in closed loop
 	openOfWrk      = 1.25   // of wrk's in closed loop, in open loop at cpuRate
-	openOfVegeta   = 0.20   // of vegeta's at the highest rate that vegeta comes to, in open loop at cpuRate
+	openOfVegeta   = 0.20   // of vegeta's at the highest rate that vegeta comes to, in open loop at cpuRate, and at that rate where it is higher
 )
 
 // achieved is the share of its arrivals from which on a generator is said to come to a rate; what it drops and what fails is missing.
@@ -181,6 +181,10 @@ func cpuBounds(contenders []*contender) (bounds []benchmark.Bound) {
 		if v.p.Name == peer.Vegeta().Name {
 			what := "open loop at %d/s, ÷ vegeta's at its highest rate, %.0f/s, ≤ %g"
 			promise(contending(contenders, own, cpuRate), v, openOfVegeta, what, cpuRate, v.rate, openOfVegeta)
+			if v.rate > cpuRate {
+				what = "open loop at vegeta's highest rate, %.0f/s, ÷ vegeta's ≤ %g"
+				promise(contending(contenders, own, v.rate), v, openOfVegeta, what, v.rate, openOfVegeta)
+			}
 		}
 	}
 	return bounds

@@ -59,6 +59,13 @@ func TestCostsAreComparedRoundByRound(t *testing.T) {
 	}
 }
 
+func TestAPeerThatComesToMoreIsMetAtItsRateToo(t *testing.T) {
+	s := cpuSection([]*contender{
+		costing(peer.Wrk(), 0, 10), costing(own, 0, 9), costing(own, cpuRate, 11), costing(peer.Vegeta(), 2*cpuRate, 50), costing(own, 2*cpuRate, 10),
+	}, time.Second)
+	want(t, s, true, true, false, true)
+}
+
 func TestAPeerThatIsNotInstalledLeavesItsPromiseUnmet(t *testing.T) {
 	s := cpuSection([]*contender{costing(own, 0, 9), costing(own, cpuRate, 9)}, time.Second)
 	want(t, s, false, false)

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -134,12 +135,20 @@ func (l *Loop) received(c *conn, b []byte, at time.Duration) {
 		l.drop(c, false)
 		return
 	}
+	if l.model.matches(&c.resp, b) {
+		l.answered(c, x, true, at)
+		return
+	}
+	whole := !c.resp.began
 	rest, done, err := c.resp.feed(b)
 	switch {
 	case err != nil:
 		x.left = true
 		l.fail(c, bench.Unsure, err.Error())
 	case done:
+		if whole && len(rest) == 0 {
+			l.model.take(&c.resp, b)
+		}
 		l.answered(c, x, len(rest) == 0, at)
 	default:
 		l.attend(c, true)
@@ -167,13 +176,14 @@ func (l *Loop) closed(c *conn, err error) {
 	}
 }
 
-// statusText is what is said of a status that is not ok.
-var statusText = func() (text [1000]string) {
+// statusTexts are what is said of a status that is not ok.
+var statusTexts = sync.OnceValue(func() *[1000]string {
+	text := new([1000]string)
 	for i := range text {
 		text[i] = "status " + strconv.Itoa(i)
 	}
 	return text
-}()
+})
 
 func (l *Loop) fail(c *conn, outcome bench.Outcome, why string) {
 	l.end(c.x, outcome, why)
@@ -191,7 +201,7 @@ func (l *Loop) answered(c *conn, x *exchange, clean bool, at time.Duration) {
 	outcome := c.resp.outcome()
 	why := ""
 	if outcome != bench.OK {
-		why = statusText[c.resp.status%len(statusText)]
+		why = statusTexts()[c.resp.status%1000]
 	}
 	l.end(x, outcome, why)
 	l.now = late

@@ -124,6 +124,50 @@ func TestAServiceSaysMoreThanItsStatus(t *testing.T) {
 }
 
 // What net/http reads as a response, the parser reads as the same response, whatever the pieces; what the parser makes of anything else, it does not crash.
+func TestAnAnswerLikeTheLastIsTakenForWhatThatWasReadAs(t *testing.T) {
+	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nShakedown-Value: 7\r\nConnection: close\r\n\r\nhi"
+	var m model
+	learn := func(raw string, bodyless bool) (r response) {
+		r.begin(bodyless)
+		if _, done, err := r.feed([]byte(raw)); !done || err != nil {
+			t.Fatalf("%q: done %v, %v", raw, done, err)
+		}
+		m.take(&r, []byte(raw))
+		return r
+	}
+	same := func(a, b response) bool {
+		return a.status == b.status && a.keep == b.keep && a.value == b.value && a.flags == b.flags && a.said == b.said && a.began && b.began
+	}
+	read := learn(ok, false)
+	var r response
+	if r.begin(false); !m.matches(&r, []byte(ok)) || !same(r, read) {
+		t.Errorf("the same answer is %+v, want %+v", r, read)
+	}
+	for why, b := range map[string]string{"another": strings.Replace(ok, "200", "503", 1), "the beginning": ok[:30], "nothing": "", "more": ok + ok} {
+		if r.begin(false); m.matches(&r, []byte(b)) || r.began {
+			t.Errorf("%s matches", why)
+		}
+	}
+	if r.begin(true); m.matches(&r, []byte(ok)) {
+		t.Error("it matches the answer to a HEAD")
+	}
+	r.begin(false)
+	if _, _, err := r.feed([]byte("HTTP/1.1 2")); err != nil || m.matches(&r, []byte(ok)) {
+		t.Errorf("it matches within an answer, %v", err)
+	}
+	if refused := learn("HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n", false); refused.outcome() != bench.Refused {
+		t.Errorf("%+v", refused)
+	}
+	if r.begin(false); m.matches(&r, []byte(ok)) {
+		t.Error("it matches the one before the last")
+	}
+	long := "HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + strings.Repeat("x", 2000)
+	learn(long, false)
+	if r.begin(false); m.matches(&r, []byte(long)) {
+		t.Error("a long answer is kept")
+	}
+}
+
 func FuzzResponse(f *testing.F) {
 	for _, seed := range []string{
 		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
