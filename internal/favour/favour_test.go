@@ -48,7 +48,7 @@ func pace(length time.Duration) {
 }
 
 // On its only core an urgent thread that the runtime makes wait, by spinning, must let the thread go on that it waits for. With a
-// higher priority than that one it hung within such a test every other time.
+// higher priority than that one it hung in one to two of four such tests.
 func TestAFavouredProgramOnOneCoreDoesNotHang(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
