@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"shakedown/internal/roottest"
 )
 
 // book is a journal in memory.
@@ -26,9 +28,8 @@ func (b book) Healed(fault int) error {
 
 func testClock(t *testing.T) (*Clock, book) {
 	t.Helper()
-	if _, err := Find(); err != nil {
-		t.Skip(err)
-	}
+	_, err := Find()
+	roottest.Needs(t, err)
 	j := book{}
 	c, err := New(j, "test-"+strconv.Itoa(os.Getpid()), filepath.Join(t.TempDir(), "clock"), -1, -1)
 	if err != nil {

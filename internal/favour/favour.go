@@ -13,7 +13,7 @@ import (
 	"shakedown/internal/clock"
 )
 
-// favoured is the nice value of the process while it measures, where it may not have a real-time priority. That is clock.Urgent.
+// favoured is the nice value of the process while it measures, where it may not have the real-time priority, clock.Urgent.
 const favoured = -10
 
 // rareGC is the growth of the heap between collections, in percent; samples leave the heap every tenth of a second, so it stays small.

@@ -1,4 +1,4 @@
-// Package roottest is for tests of what only root may do: namespaces, mounts, settings of the kernel.
+// Package roottest is for tests of what only root may do, as namespaces, mounts and settings of the kernel, or of what scripts/setup installs.
 package roottest
 
 import (

@@ -13,6 +13,7 @@ import (
 
 	"shakedown/chaos"
 	"shakedown/chaos/disk"
+	"shakedown/internal/roottest"
 )
 
 // serveDisk makes this test binary the program of a disk, when it is called as one.
@@ -31,14 +32,12 @@ func serveDisk() bool {
 	return true
 }
 
-// withDisk asks for a disk, or skips the test where that is not possible.
+// withDisk asks for a disk; for root it must be possible.
 func withDisk(t *testing.T) StartOptions {
 	t.Helper()
-	if err := disk.Available(); err != nil {
-		t.Skip(err)
-	}
+	err := disk.Available()
+	roottest.Needs(t, err)
 	o := options(t)
-	var err error
 	if o.Disk, err = os.Executable(); err != nil {
 		t.Fatal(err)
 	}
@@ -186,13 +185,11 @@ func TestADiskIsTakenAwayWithItsServer(t *testing.T) {
 	}
 }
 
-// pgbench runs PostgreSQL's own load on a server, and skips the test where it is not installed.
+// pgbench runs PostgreSQL's own load on a server, which root must have installed.
 func pgbench(t *testing.T, in Instance, args ...string) {
 	t.Helper()
 	path, err := exec.LookPath("pgbench")
-	if err != nil {
-		t.Skip("no pgbench on PATH")
-	}
+	roottest.Needs(t, err)
 	out, err := exec.CommandContext(t.Context(), path, append(args, in.URL())...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("pgbench: %v\n%s", err, out)
