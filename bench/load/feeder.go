@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
 	"shakedown/bench"
 	"shakedown/internal/clock"
 )
@@ -15,7 +13,7 @@ import (
 // TickEvery is the time between two calls of Plan.OnTick.
 const TickEvery = 250 * time.Millisecond
 
-// flushesPerTick is how often the sink is fed from one tick to the next.
+// flushesPerTick is how often the sink, if there is one, is fed from one tick to the next.
 const flushesPerTick = 2
 
 // A Tick is the state of the load for a live display. Counts are since the start; percentiles are of the answers, ok and
@@ -26,10 +24,11 @@ type Tick struct {
 	InFlight int64
 	// Interval is what ended since the last tick; its Scheduled is what was scheduled since.
 	Interval bench.Ledger
-	P50, P99 time.Duration // response time, from due
-	LagP99   time.Duration // how late requests were sent, of all that were sent
 	// Dist is of what ended since the last tick, when the plan measures. It is the generator's again when OnTick returns.
 	Dist *Distributions
+	// P50 and P99 are of the response time, from due, and LagP99 of how late requests were sent, of all that were sent; when the plan
+	// does not measure, or else they are in Dist.
+	P50, P99, LagP99 time.Duration
 }
 
 // A feeder passes what the generator records on to the sink and to the live display.
@@ -59,7 +58,11 @@ func newFeeder(p *Plan, rec *recorder, obs *observer, flying *atomic.Int64) *fee
 
 // run feeds until ended is closed. A sink that fails stops the load: what is not recorded is not worth sending.
 func (f *feeder) run(ended <-chan struct{}, stop func(cause error)) {
-	ticker := time.NewTicker(TickEvery / flushesPerTick)
+	flushes := 1
+	if f.plan.Sink != nil {
+		flushes = flushesPerTick
+	}
+	ticker := time.NewTicker(TickEvery / time.Duration(flushes))
 	defer ticker.Stop()
 	for n := 1; ; n++ {
 		select {
@@ -70,7 +73,7 @@ func (f *feeder) run(ended <-chan struct{}, stop func(cause error)) {
 		if f.flush(); f.err != nil {
 			stop(f.err)
 		}
-		if n%flushesPerTick == 0 {
+		if n%flushes == 0 {
 			f.tick()
 		}
 	}
@@ -132,8 +135,6 @@ func (f *feeder) tick() {
 	t := Tick{At: clock.Now() - f.plan.Zero, Ledger: ledger, InFlight: f.flying.Load(), Interval: minus(ledger, f.last), Dist: f.interval}
 	if f.interval != nil {
 		f.rec.measure(f.interval)
-		t.P50, t.P99 = at(f.interval.Response, 50), at(f.interval.Response, 99)
-		t.LagP99 = at(f.interval.Lag, 99)
 	} else {
 		slices.Sort(f.response)
 		slices.Sort(f.lag)
@@ -145,10 +146,6 @@ func (f *feeder) tick() {
 		f.interval.reset()
 	}
 	f.last, f.response, f.lag = ledger, f.response[:0], f.lag[:0]
-}
-
-func at(h *hdrhistogram.Histogram, percentile float64) time.Duration {
-	return time.Duration(h.ValueAtPercentile(percentile))
 }
 
 // quantile is the smallest value that at least a fraction q of the sorted values do not exceed: the inverse of the

@@ -32,6 +32,7 @@ type observer struct {
 
 	// These belong to run until it has returned.
 	before, after *usage
+	rss           resident
 	maxRSS        float64
 	nextRSS       time.Duration
 	seen, sum     int64 // in flight: how often looked at in the window, and the sum of it
@@ -64,6 +65,7 @@ func (o *observer) run(ended <-chan struct{}) {
 		}
 		o.watch(at, done)
 	}
+	o.err = errors.Join(o.err, o.rss.close())
 }
 
 // take appends the points observed since the last call to b.
@@ -82,7 +84,7 @@ func (o *observer) watch(at time.Duration, last bool) {
 		return
 	}
 	if at >= o.nextRSS {
-		mb, err := residentMB()
+		mb, err := o.rss.MB()
 		o.err = errors.Join(o.err, err)
 		o.maxRSS, o.nextRSS = max(o.maxRSS, mb), at+sampleRSSEvery
 	}

@@ -38,6 +38,25 @@ func TestLongestPauseIsThatOfTheWindow(t *testing.T) {
 	}
 }
 
+func TestTheResidentSetIsReadAgain(t *testing.T) {
+	var r resident
+	before, err := r.MB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 64<<20)
+	for i := 0; i < len(b); i += 4096 {
+		b[i] = 1
+	}
+	after, err := r.MB()
+	if err != nil || before <= 0 || after < before+60 {
+		t.Errorf("%v MB, and %v MB with %d MB more in use; %v", before, after, len(b)>>20, err)
+	}
+	if err := r.close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestUsageGrows(t *testing.T) {
 	a, err := readUsage()
 	if err != nil {

@@ -35,7 +35,7 @@ type Wire struct {
 }
 
 // DefaultGather makes an arrival cost little more in open loop than in closed loop: see docs/benchmarks/load.md.
-const DefaultGather = 1500 * time.Microsecond
+const DefaultGather = 1600 * time.Microsecond
 
 // NewWire fails when there is no target, or fewer connections than loops and targets need.
 func NewWire(enc Encoder, o WireOptions) (*Wire, error) {

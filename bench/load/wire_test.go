@@ -367,7 +367,7 @@ func TestBeyondTheConnectionsArrivalsWaitAndAreNotLate(t *testing.T) {
 		if most.Load() != connections || conns.Load() != connections {
 			t.Errorf("%d at once on %d connections, want %d", most.Load(), conns.Load(), connections)
 		}
-		wait, lag := at(stats.Dist.Wait, 50), at(stats.Dist.Lag, 50)
+		wait, lag := time.Duration(stats.Dist.Wait.ValueAtPercentile(50)), time.Duration(stats.Dist.Lag.ValueAtPercentile(50))
 		if stats.Ledger.OK != stats.Ledger.Scheduled || wait < 10*time.Millisecond || lag > wait/2 {
 			t.Errorf("%+v; half wait %v for a connection or more, and half are late by %v or more", stats.Ledger, wait, lag)
 		}

@@ -5,12 +5,15 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"shakedown/bench/load"
 )
 
 // defaults are the flags that the command gives when the user does not.
 func defaults(urls ...string) Options {
 	return Options{
-		URLs: urls, Duration: DefaultDuration, Warmup: DefaultWarmup, Timeout: DefaultTimeout, Loops: 1, Backend: "auto", Format: "text",
+		URLs: urls, Duration: DefaultDuration, Warmup: DefaultWarmup, Timeout: DefaultTimeout, Loops: 1, Gather: load.DefaultGather, Backend: "auto",
+		Format: "text",
 	}
 }
 

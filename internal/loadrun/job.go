@@ -169,6 +169,6 @@ func (j *job) wire() (*load.Wire, error) {
 	}
 	return load.NewWire(j.work, load.WireOptions{
 		Targets: to, Connections: j.o.Connections, Loops: j.o.Loops, Backend: wire.Backend(j.o.Backend),
-		Gather: load.DefaultGather,
+		Gather: j.o.Gather,
 	})
 }

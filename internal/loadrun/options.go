@@ -32,6 +32,7 @@ type Options struct {
 	SLO              string
 	Search           bool
 	Loops            int
+	Gather           time.Duration
 	Backend          string
 	HTTP2, Insecure  bool
 	CACert           string
@@ -75,6 +76,8 @@ func (o Options) check() error {
 		return fmt.Errorf("--connections %d: must be positive", o.Connections)
 	case o.Loops < 1 || o.Loops > maxLoops:
 		return fmt.Errorf("--loops %d: must be 1 to %d", o.Loops, maxLoops)
+	case o.Gather < 0 || o.Gather > wire.MaxGather:
+		return fmt.Errorf("--gather %v: must be 0 to %v", o.Gather, wire.MaxGather)
 	case o.Body != "" && o.BodyFile != "":
 		return errors.New("--body and --body-file exclude each other")
 	case o.Search && o.SLO == "":
@@ -90,7 +93,7 @@ const maxLoops = 1024
 // belongs are the flags that only some protocols have.
 var belongs = map[string][]string{
 	"method": {protoHTTP}, "header": {protoHTTP}, "body": {protoHTTP}, "body-file": {protoHTTP}, "loops": {protoHTTP},
-	"backend": {protoHTTP}, "http2": {protoHTTP}, "insecure": {protoHTTP}, "cacert": {protoHTTP}, "sql": {protoPostgres}, "arg": {protoPostgres},
+	"gather": {protoHTTP}, "backend": {protoHTTP}, "http2": {protoHTTP}, "insecure": {protoHTTP}, "cacert": {protoHTTP}, "sql": {protoPostgres}, "arg": {protoPostgres},
 	"command": {protoRedis},
 }
 
@@ -107,6 +110,7 @@ func (o Options) fits(t target) error {
 		}
 	}
 	plain := t.proto == protoHTTP && !t.secure && !t.http2 && !o.HTTP2
+	looped := plain && o.Backend != netHTTP
 	switch {
 	case t.proto == protoPostgres && o.SQL == "" && o.Requests == "":
 		return errors.New("say what to ask the database: --sql 'select …', or --requests FILE")
@@ -118,8 +122,10 @@ func (o Options) fits(t target) error {
 		return errors.New("--insecure and --cacert exclude each other")
 	case t.proto == protoHTTP && !plain && o.Backend != netHTTP && o.Backend != string(wire.Auto):
 		return fmt.Errorf("--backend %s speaks plain HTTP/1.1 only; TLS and HTTP/2 are the standard library's", o.Backend)
-	case o.given("loops") && (!plain || o.Backend == netHTTP):
+	case o.given("loops") && !looped:
 		return errors.New("--loops is of the event loops, which speak plain HTTP/1.1 only")
+	case o.given("gather") && !looped:
+		return errors.New("--gather is of the event loops, which speak plain HTTP/1.1 only")
 	}
 	return nil
 }

@@ -40,6 +40,17 @@ func (c *contender) costs() []float64 {
 	return us
 }
 
+// lags are the median send lags in microseconds, of a generator that says it.
+func (c *contender) lags() []float64 {
+	var us []float64
+	for _, r := range c.runs {
+		if r.Own != nil {
+			us = append(us, r.Own.Lag.P50*1000)
+		}
+	}
+	return us
+}
+
 // cpu is what a request costs each generator, everything that it measures included.
 func cpu(ctx context.Context, g *rig) (s benchmark.Section, err error) {
 	server, url, err := nginx(ctx)
@@ -51,7 +62,7 @@ func cpu(ctx context.Context, g *rig) (s benchmark.Section, err error) {
 	if err != nil {
 		return s, err
 	}
-	length := benchmark.Pick(g.Options, 5*time.Second, time.Second)
+	length := benchmark.Pick(g.Options, 10*time.Second, time.Second)
 	rounds := benchmark.Pick(g.Options, 5, 2)
 	for round := range rounds {
 		order := slices.Clone(contenders)
@@ -72,9 +83,9 @@ func cpu(ctx context.Context, g *rig) (s benchmark.Section, err error) {
 
 // contenders are all that are installed, vegeta and k6 at the highest rate that they come to.
 func (g *rig) contenders(ctx context.Context, url string) ([]*contender, error) {
-	epoll := peer.Shakedown("epoll")
+	epoll, prompt := peer.Shakedown("epoll"), peer.Shakedown("auto", "--gather", "0")
 	closed := []*contender{{p: peer.Wrk()}, {p: own}, {p: epoll}, {p: peer.Oha()}, {p: peer.Hey()}, {p: peer.K6()}}
-	open := []*contender{{p: own, rate: cpuRate}, {p: epoll, rate: cpuRate}, {p: peer.Wrk2(), rate: cpuRate}, {p: peer.Oha(), rate: cpuRate}}
+	open := []*contender{{p: own, rate: cpuRate}, {p: epoll, rate: cpuRate}, {p: prompt, rate: cpuRate}, {p: peer.Wrk2(), rate: cpuRate}, {p: peer.Oha(), rate: cpuRate}}
 	for _, p := range []peer.Peer{peer.Vegeta(), peer.K6()} {
 		if !g.has(p) {
 			continue
@@ -127,8 +138,9 @@ The server is one nginx worker on core %d, which answers with a few bytes; each 
 for %v a round. Ratios are formed within a round, which begins and ends with another generator each time. All that a generator
 measures is on: with shakedown the ledger, the histograms of response, service, lag and wait; its calibration, which the others
 do not have, is off, and so is the warm-up. vegeta and k6 run at the highest rate of a ladder that they come to; shakedown is
-shown at vegeta's too: it holds arrivals back for the next ones from 12 000/s on, and below each one wakes the core up. In
-closed loop a generator is at its end by design, and shakedown itself calls such a run void.`
+shown at vegeta's too. From 12 000/s on it holds arrivals back for the next ones, because each that leaves alone wakes two cores up:
+half of its requests were sent as much later than they were due as the last column says, or more. With --gather 0 it does not.
+In closed loop a generator is at its end by design, and shakedown itself calls such a run void.`
 
 func cpuSection(contenders []*contender, length time.Duration) benchmark.Section {
 	return benchmark.Section{
@@ -148,18 +160,23 @@ func contending(contenders []*contender, p peer.Peer, rate float64) *contender {
 }
 
 func cpuTable(contenders []*contender) benchmark.Table {
-	t := benchmark.Table{Head: []string{"generator", "load", "requests/s", "CPU µs/request", "÷ wrk"}}
+	t := benchmark.Table{Head: []string{"generator", "load", "requests/s", "CPU µs/request", "÷ wrk", "half sent late by, µs"}}
 	wrk := contending(contenders, peer.Wrk(), 0)
 	for _, c := range contenders {
 		var rates []float64
 		for _, r := range c.runs {
 			rates = append(rates, r.Rate())
 		}
-		ratio := "–"
+		ratio, late := "–", "–"
 		if wrk != nil {
 			ratio = benchmark.Ratio(c.costs(), wrk.costs()).In("%.2f")
 		}
-		t.Rows = append(t.Rows, []string{c.p.Name, c.how, fmt.Sprintf("%.0f", benchmark.MiddleOf(rates).Median), benchmark.MiddleOf(c.costs()).In("%.2f"), ratio})
+		if lags := c.lags(); c.rate > 0 && len(lags) > 0 {
+			late = benchmark.MiddleOf(lags).In("%.0f")
+		}
+		t.Rows = append(t.Rows, []string{
+			c.p.Name, c.how, fmt.Sprintf("%.0f", benchmark.MiddleOf(rates).Median), benchmark.MiddleOf(c.costs()).In("%.2f"), ratio, late,
+		})
 	}
 	return t
 }

@@ -37,7 +37,9 @@ func (l *Loop) dial(x *exchange) {
 	c.out, c.op, c.key = l.src.AppendHTTP(c.out[:0], x.Seq)
 	c.off = 0
 	l.attend(c, true)
-	if err := l.tr.dial(c, t); err != nil {
+	err := l.tr.dial(c, t)
+	l.look()
+	if err != nil {
 		outcome := bench.Failed
 		if short(err) {
 			outcome = bench.Unsent

@@ -103,6 +103,7 @@ func (e *epoll) flush(c *conn) {
 	for c.off < len(c.out) {
 		b := c.out[c.off:]
 		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+		e.l.look()
 		switch errno {
 		case 0:
 			e.l.wrote(c, int(n), nil)

@@ -48,7 +48,7 @@ type Options struct {
 	Zero        time.Duration
 	Backend     Backend
 	// Gather is how long arrivals may be held back so that several leave together: all of it at 30 000/s and more, nothing up to
-	// 10 000/s, and in proportion between.
+	// 10 000/s, and in proportion between. At most MaxGather.
 	Gather time.Duration
 	// Urgent asks the kernel to run the loop as soon as it wakes: for loops that mostly sleep.
 	Urgent bool
@@ -57,7 +57,7 @@ type Options struct {
 	Drain time.Duration
 }
 
-// burst is how many requests a loop sends before it looks for answers again: what is due after 1.5 ms at 30 000/s. io_uring sends them one
+// burst is how many requests a loop sends before it looks for answers again: what is due after 1.6 ms at 30 000/s. io_uring sends them one
 // after the other, when the loop has written all of them: the last leaves some hundred microseconds after it counts as sent.
 const burst = 48
 
@@ -67,6 +67,9 @@ const patience = 2 * time.Millisecond
 
 // nap bounds how long a loop sleeps, and so how late it sees that it was stopped.
 const nap = 20 * time.Millisecond
+
+// MaxGather is the most that Options.Gather may be.
+const MaxGather = nap
 
 // A Loop drives its share of the load.
 type Loop struct {
@@ -138,13 +141,14 @@ func (l *Loop) Run() error {
 	}
 }
 
-// sendDue sends what is due, though not so much at a time that answers would wait; more says that it stopped for that.
+// sendDue sends what is due, though not so much at a time that answers would wait; more says that it stopped for that. It looks at the
+// clock once: what takes time on the way, a system call, looks again.
 func (l *Loop) sendDue() (more bool) {
+	l.look()
 	for range burst {
 		if l.unread && l.taken() {
 			return true
 		}
-		l.look()
 		a, ok := l.src.Next(l.now)
 		if !ok {
 			return false
@@ -185,7 +189,8 @@ func (l *Loop) until(more bool) (t time.Duration, events int) {
 	switch {
 	case l.attended > 0 || l.waiting > 0 || l.watch:
 	case ok && l.arrivals.n > 0: // in closed loop an answer may make an arrival due
-		if due = max(due, l.now+l.gather()); due < l.now+patience {
+		held := l.now + l.gather()
+		if due = max(due, held); due == held || due < l.now+patience {
 			return due, all
 		}
 	case !ok && l.answers.often() && l.o.Gather > 0:

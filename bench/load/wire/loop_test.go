@@ -32,6 +32,7 @@ func TestALoopWakesUpOnlyForWhatCannotWait(t *testing.T) {
 		"20 000/s":                     {rate: 20_000, gather: time.Millisecond, until: now + time.Millisecond*4/9, events: all},
 		"30 000/s":                     {rate: 30_000, gather: time.Millisecond, until: now + time.Millisecond, events: all},
 		"100 000/s":                    {rate: 100_000, gather: time.Millisecond, until: now + time.Millisecond, events: all},
+		"told to gather for long":      {rate: 100_000, gather: MaxGather, until: now + MaxGather, events: all},
 		"told not to gather":           {rate: 100_000, until: due, events: all},
 		"due after the gathering":      {rate: 100_000, gather: 5 * time.Microsecond, until: due, events: all},
 		"nothing is due for a while":   {rate: 1000, until: now + 2*patience, spoil: func(l *Loop) { l.src = next(now + 2*patience) }},
@@ -84,6 +85,40 @@ func TestAClosedLoopWaitsForSeveralAnswersWhileTheServerHasWork(t *testing.T) {
 			t.Errorf("%s: until %v or %d events; want %v, %d", name, until-now, events, c.until-now, c.events)
 		}
 	}
+}
+
+func TestAnArrivalDoesNotWaitForAConnectionWhoseAnswerIsThere(t *testing.T) {
+	for name, c := range map[string]struct {
+		connections, open int
+		idle, unread      bool
+		want              bool
+	}{
+		"every connection is taken":               {connections: 1, open: 1, unread: true, want: true},
+		"one is idle":                             {connections: 1, open: 1, idle: true, unread: true},
+		"one may be made":                         {connections: 2, open: 1, unread: true},
+		"there is no limit":                       {open: 1, unread: true},
+		"there is no answer that it could be for": {connections: 1, open: 1},
+	} {
+		asked := false
+		l := &Loop{o: Options{Connections: c.connections}, src: asking{asked: &asked}, targets: []endpoint{{open: c.open}}, unread: c.unread}
+		if c.idle {
+			l.targets[0].idle = []*conn{{}}
+		}
+		if first := l.sendDue(); first != c.want || asked == c.want {
+			t.Errorf("%s: it reads first: %v, and looks for arrivals: %v; want %v", name, first, asked, c.want)
+		}
+	}
+}
+
+// asking is a source that notes when it is asked for an arrival, and has none.
+type asking struct {
+	next
+	asked *bool
+}
+
+func (a asking) Next(time.Duration) (Arrival, bool) {
+	*a.asked = true
+	return Arrival{}, false
 }
 
 func TestCountingThoseThatCannotWait(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -32,16 +33,18 @@ func (l Ledger) Balances() bool {
 	return l.Scheduled == l.OK+l.Degraded+l.Refused+l.Failed+l.Unsure+l.Unsent
 }
 
-// Shakedown is `shakedown load` with a back end. It measures from when a request was due. A run that shakedown itself does not believe is
+// Shakedown is `shakedown load` with a back end, and with flags of its own. It measures from when a request was due. A run that shakedown itself does not believe is
 // a result here: how it fared is what is asked.
-func Shakedown(backend string) Peer {
-	name := "shakedown"
+func Shakedown(backend string, flags ...string) Peer {
+	name := strings.Join(append([]string{"shakedown"}, flags...), " ")
 	if backend != "auto" {
 		name += " by " + backend
 	}
 	return Peer{
 		Name: name, program: "shakedown", Open: true, Closed: true, version: said("version"), read: readShakedown,
-		command:  func(l Load, _ string) ([]string, string, error) { return shakedownArgs(l, backend), "", nil },
+		command: func(l Load, _ string) ([]string, string, error) {
+			return append(shakedownArgs(l, backend), flags...), "", nil
+		},
 		bearable: func(code int) bool { return code == 4 }, // void
 	}
 }
