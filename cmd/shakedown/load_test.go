@@ -377,7 +377,7 @@ func TestALoadThatMakesNoSenseIsRefused(t *testing.T) {
 		{"no such certificate", "load https://127.0.0.1:1/ --cacert none", nil, 2, `--cacert: open none`},
 		{"no certificate in the file", "load https://127.0.0.1:1/ --cacert tiny.yaml", nil, 2, `--cacert tiny.yaml: there is no certificate in it`},
 		{"event loops for TLS", "load https://127.0.0.1:1/ --backend epoll", nil, 2, `speaks plain HTTP/1.1 only`},
-		{"gathering for long", here + "--gather 1s", nil, 2, `--gather 1s: must be 0 to 20ms`},
+		{"gathering for long", here + "--gather 1s", nil, 2, `--gather 1s: must be 0 to 5ms`},
 		{"gathering for TLS", "load https://127.0.0.1:1/ --gather 0", nil, 2, `--gather is of the event loops`},
 		{"loops for TLS", "load https://127.0.0.1:1/ --loops 2", nil, 2, `--loops is of the event loops`},
 		{"paths that differ", "load http://127.0.0.1:1/a http://127.0.0.1:1/b", nil, 2, `several URLs share one path`},

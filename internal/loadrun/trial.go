@@ -65,7 +65,7 @@ func (j *job) judge(t trial) ([]string, error) {
 		scheduled: -1, aborted: t.aborted,
 	}
 	if j.client == nil {
-		f.loops = j.o.Loops
+		f.loops, f.gather = j.o.Loops, j.o.Gather
 	}
 	if !f.closed && !t.aborted {
 		n, err := t.shape.scheduled(t.seed)

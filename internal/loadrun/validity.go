@@ -19,12 +19,14 @@ const (
 	MaxBusy = 0.90
 	// LittleRequests bounds what the mean number in flight may be off by where it is small: loops send in bursts.
 	LittleRequests = 2.0
-	// Unnoticed is how long an answer may wait for an event loop that gathers arrivals: it is in flight still for who looks from
-	// outside, and done as far as its times go.
+	// Unnoticed is how long an answer may wait for an event loop that sleeps until the next arrival, if it does not gather arrivals for
+	// longer: it is in flight still for who looks from outside, and done as far as its times go.
 	Unnoticed = 2 * time.Millisecond
 	// SampledEvery is how often the number in flight is looked at, and SampledSigmas how many standard errors its mean may be off by.
 	SampledEvery  = 50 * time.Millisecond
 	SampledSigmas = 4
+	// MaxUnseen is the share of the processor time of all cores from which on loops that have them all keep the ticker from looking.
+	MaxUnseen = 0.5
 )
 
 // A fare is how the generator fared, and with what.
@@ -33,10 +35,11 @@ type fare struct {
 	window    time.Duration // that was measured, or was to be
 	timeout   time.Duration
 	closed    bool
-	loops     int   // event loops; 0: a blocking client
-	cores     int   // that the process may run on
-	machine   int   // cores of the machine
-	scheduled int64 // that the schedule has for the window; -1: not known
+	loops     int           // event loops; 0: a blocking client
+	gather    time.Duration // how long they may
+	cores     int           // that the process may run on
+	machine   int           // cores of the machine
+	scheduled int64         // that the schedule has for the window; -1: not known
 	aborted   bool
 }
 
@@ -161,19 +164,25 @@ func (f fare) collector(*load.Distributions) string {
 // histogram.
 func (f fare) little(d *load.Distributions) string {
 	w := f.window.Seconds()
-	if f.aborted || w <= 0 {
+	if f.aborted || w <= 0 || f.blind() {
 		return "" // the window is not what it was to be
 	}
 	total := func(h *hdrhistogram.Histogram) float64 { return h.Mean() / 1e9 * float64(h.TotalCount()) }
 	implied, sampled := (total(d.Wait)+total(d.Service))/w, f.stats.InFlightMean
 	longest := min(float64(d.Service.Max()+d.Wait.Max())/1e9, w)
 	slack := max(check.LittleShare*implied, LittleRequests) + 2*float64(f.stats.InFlightMax)*longest/w + f.samplingError()
-	unseen := f.timeout.Seconds()*float64(d.Ledger.Refused+d.Ledger.Failed)/w + Unnoticed.Seconds()*float64(d.Ledger.Scheduled)/w
+	unseen := f.timeout.Seconds()*float64(d.Ledger.Refused+d.Ledger.Failed)/w + max(Unnoticed, f.gather).Seconds()*float64(d.Ledger.Scheduled)/w
 	if sampled < implied-slack || sampled > implied+slack+unseen {
 		return fmt.Sprintf("Little's law does not hold: %.1f requests in flight on average, %.1f by their rate and times, bound − %.1f + %.1f",
 			sampled, implied, slack, slack+unseen)
 	}
 	return ""
+}
+
+// blind says that the ticker has no core to itself: it then runs only while the loops sleep, which is when less is in flight, and sees
+// another mean the more they work.
+func (f fare) blind() bool {
+	return f.loops >= f.cores && f.stats.CPUS >= MaxUnseen*f.stats.WallS*f.capacity()
 }
 
 // samplingError is what the sampled mean may be off by. The variance of a number between 0 and a maximum is at most mean × (maximum −

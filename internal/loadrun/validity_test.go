@@ -71,7 +71,15 @@ func TestALoadIsVoidForAReason(t *testing.T) {
 		{"steal", func(f *fare) { f.stats.StealS = 2 }, "the hypervisor took 10.0 % of the processors, bound ≤ 5 %"},
 		{"a pause", func(f *fare) { f.stats.GCPauseMS = 12 }, "the generator's collector paused it for 12ms, bound ≤ 10ms"},
 		{"more in flight than there can be", func(f *fare) { f.stats.InFlightMean, f.stats.InFlightMax = 30, 31 }, "Little's law does not hold: 30.0 requests in flight on average, 10.0"},
+		{"loops that leave the ticker no core", func(f *fare) {
+			f.stats.InFlightMean, f.stats.InFlightMax, f.cores, f.stats.CPUS = 2, 20, 1, 6
+		}, ""},
+		{"a loop that mostly sleeps leaves it the core", func(f *fare) {
+			f.stats.InFlightMean, f.stats.InFlightMax, f.cores = 2, 20, 1
+		}, "Little's law does not hold: 2.0"},
 		{"answers that nobody has noticed yet", func(f *fare) { f.stats.InFlightMean = 13 }, ""},
+		{"answers that waited for the arrivals that were held back", func(f *fare) { f.stats.InFlightMean, f.gather = 17, 5*time.Millisecond }, ""},
+		{"answers that were told at once", func(f *fare) { f.stats.InFlightMean = 17 }, "Little's law does not hold: 17.0"},
 		{"a mean that was sampled when few were looked at", func(f *fare) { f.stats.InFlightMean, f.stats.InFlightMax = 20, 900 }, ""},
 		{"fewer in flight than there must be", func(f *fare) { f.stats.InFlightMean = 2 }, "Little's law does not hold: 2.0"},
 		{"requests that were turned away are in no histogram", func(f *fare) {

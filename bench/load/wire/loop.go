@@ -48,7 +48,7 @@ type Options struct {
 	Zero        time.Duration
 	Backend     Backend
 	// Gather is how long arrivals may be held back so that several leave together: all of it at 30 000/s and more, nothing up to
-	// 10 000/s, and in proportion between. At most MaxGather.
+	// 10 000/s, and in proportion between; and no more than there are connections for. At most MaxGather.
 	Gather time.Duration
 	// Urgent asks the kernel to run the loop as soon as it wakes: for loops that mostly sleep.
 	Urgent bool
@@ -68,8 +68,8 @@ const patience = 2 * time.Millisecond
 // nap bounds how long a loop sleeps, and so how late it sees that it was stopped.
 const nap = 20 * time.Millisecond
 
-// MaxGather is the most that Options.Gather may be.
-const MaxGather = nap
+// MaxGather is the most that Options.Gather may be: more would be most of what a user waits.
+const MaxGather = 5 * time.Millisecond
 
 // A Loop drives its share of the load.
 type Loop struct {
@@ -233,13 +233,17 @@ func (p *pulse) beat(at time.Duration) {
 // often is more often than lowRate a second.
 func (p *pulse) often() bool { return p.gap > 0 && p.gap < time.Second/lowRate }
 
-// gather is how long the loop sleeps at least.
+// gather is how long the loop sleeps at least: not so long that arrivals would find no connection free when it wakes up.
 func (l *Loop) gather() time.Duration {
 	if !l.arrivals.often() {
 		return 0
 	}
 	rate := float64(time.Second) / float64(l.arrivals.gap)
-	return time.Duration(min(1, (rate-lowRate)/(highRate-lowRate)) * float64(l.o.Gather))
+	g := time.Duration(min(1, (rate-lowRate)/(highRate-lowRate)) * float64(l.o.Gather))
+	if n := l.o.Connections * len(l.targets); n > 0 {
+		g = min(g, l.arrivals.gap*time.Duration(n)*7/8) // an eighth is for answers that take longer
+	}
+	return g
 }
 
 // shut closes all connections.

@@ -27,12 +27,15 @@ func TestALoopWakesUpOnlyForWhatCannotWait(t *testing.T) {
 		until  time.Duration
 		events int
 		more   bool
+		conns  int
 	}{
 		"10 000/s":                     {rate: 10_000, gather: time.Millisecond, until: due, events: all},
 		"20 000/s":                     {rate: 20_000, gather: time.Millisecond, until: now + time.Millisecond*4/9, events: all},
 		"30 000/s":                     {rate: 30_000, gather: time.Millisecond, until: now + time.Millisecond, events: all},
 		"100 000/s":                    {rate: 100_000, gather: time.Millisecond, until: now + time.Millisecond, events: all},
 		"told to gather for long":      {rate: 100_000, gather: MaxGather, until: now + MaxGather, events: all},
+		"connections for all":          {rate: 100_000, gather: time.Millisecond, conns: 128, until: now + time.Millisecond, events: all},
+		"few connections":              {rate: 100_000, gather: time.Millisecond, conns: 64, until: now + 560*time.Microsecond, events: all},
 		"told not to gather":           {rate: 100_000, until: due, events: all},
 		"due after the gathering":      {rate: 100_000, gather: 5 * time.Microsecond, until: due, events: all},
 		"nothing is due for a while":   {rate: 1000, until: now + 2*patience, spoil: func(l *Loop) { l.src = next(now + 2*patience) }},
@@ -43,7 +46,7 @@ func TestALoopWakesUpOnlyForWhatCannotWait(t *testing.T) {
 		"more is due than was looked":  {rate: 100_000, gather: time.Millisecond, until: now, more: true},
 		"more is due, and it may wait": {rate: 100_000, until: now, more: true},
 	} {
-		l := &Loop{o: Options{Gather: c.gather, Drain: time.Hour, Timeout: time.Second}, src: next(due), now: now, arrivals: pulse{gap: time.Duration(float64(time.Second) / c.rate), n: 1}}
+		l := &Loop{o: Options{Gather: c.gather, Connections: c.conns, Drain: time.Hour, Timeout: time.Second}, targets: make([]endpoint, 1), src: next(due), now: now, arrivals: pulse{gap: time.Duration(float64(time.Second) / c.rate), n: 1}}
 		l.oldest.next, l.oldest.prev = &l.oldest, &l.oldest
 		if c.spoil != nil {
 			c.spoil(l)
