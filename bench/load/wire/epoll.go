@@ -118,10 +118,22 @@ func (e *epoll) flush(c *conn) {
 }
 
 func (e *epoll) wait(until time.Duration, events int) {
-	if events > 1 {
+	switch {
+	case events == 1:
+		e.tell(until)
+	case events < all:
 		sleep(e.l.o.Zero + until)
-		until = 0
+		e.tell(0)
+	default:
+		if e.tell(0); e.l.calm() && len(e.again) == 0 {
+			sleep(e.l.o.Zero + until)
+			e.l.unread = true
+		}
 	}
+}
+
+// tell waits for something to happen, at most until the given time, and tells all that has.
+func (e *epoll) tell(until time.Duration) {
 	again := e.again
 	e.again, e.spare = e.spare[:0], again
 	d := max(until-e.l.now, 0)
@@ -137,6 +149,7 @@ func (e *epoll) wait(until time.Duration, events int) {
 	if n > 0 {
 		e.stamps.align()
 	}
+	e.l.unread = false
 	for i := range e.events[:n] {
 		ev := &e.events[i]
 		if c := e.l.byID(ev.Fd, uint32(ev.Pad)); c != nil {

@@ -84,7 +84,7 @@ type Loop struct {
 	waiting  int      // of them, those without a connection
 	attended int      // connections that cannot wait
 	watch    bool     // answers have come in parts, or ended with their connection: the next ones may, and are not made to wait
-	unread   bool     // answers have come that were not looked at: they may free a connection
+	unread   bool     // answers may have come that were not looked at, and free a connection
 	arrivals pulse    // of the open loop
 	answers  pulse    // of the closed loop
 	oldest   exchange // sentinel of the ring of exchanges, in order of ready, and so of time-out
@@ -161,22 +161,25 @@ func (l *Loop) sendDue() (more bool) {
 	return true
 }
 
-// taken says that there is no connection for an arrival, to one of the targets.
+// taken says that no connection is idle, to one of the targets.
 func (l *Loop) taken() bool {
 	for i := range l.targets {
-		if t := &l.targets[i]; l.o.Connections > 0 && t.open >= l.o.Connections && len(t.idle) == 0 {
+		if len(l.targets[i].idle) == 0 {
 			return true
 		}
 	}
 	return false
 }
 
+// calm says that all that comes can wait: answers that come whole, because the kernel stamps them; not a connection that is being made,
+// nor one that has more to send or to receive, nor what frees a connection for an arrival that waits for one.
+func (l *Loop) calm() bool { return l.attended == 0 && l.waiting == 0 && !l.watch }
+
 // look reads the clock.
 func (l *Loop) look() { l.now = clock.Now() - l.o.Zero }
 
 // until is when the loop has something to do even when nothing comes, and how many events it waits for before: all, when what comes
-// can wait until then. Answers that come whole can, because the kernel stamps them; a connection that is being made cannot, nor one
-// that has more to send or to receive, nor an arrival that waits for a connection to become free.
+// can wait until then.
 func (l *Loop) until(more bool) (t time.Duration, events int) {
 	if more {
 		return l.now, 1
@@ -187,7 +190,7 @@ func (l *Loop) until(more bool) (t time.Duration, events int) {
 		t = min(t, x.ready+l.o.Timeout)
 	}
 	switch {
-	case l.attended > 0 || l.waiting > 0 || l.watch:
+	case !l.calm():
 	case ok && l.arrivals.n > 0: // in closed loop an answer may make an arrival due
 		held := l.now + l.gather()
 		if due = max(due, held); due == held || due < l.now+patience {

@@ -90,20 +90,19 @@ func TestAClosedLoopWaitsForSeveralAnswersWhileTheServerHasWork(t *testing.T) {
 	}
 }
 
-func TestAnArrivalDoesNotWaitForAConnectionWhoseAnswerIsThere(t *testing.T) {
+func TestAnswersAreReadBeforeAnArrivalWaitsForAConnectionOrMakesOne(t *testing.T) {
 	for name, c := range map[string]struct {
-		connections, open int
-		idle, unread      bool
-		want              bool
+		connections        int
+		idle, unread, want bool
 	}{
-		"every connection is taken":               {connections: 1, open: 1, unread: true, want: true},
-		"one is idle":                             {connections: 1, open: 1, idle: true, unread: true},
-		"one may be made":                         {connections: 2, open: 1, unread: true},
-		"there is no limit":                       {open: 1, unread: true},
-		"there is no answer that it could be for": {connections: 1, open: 1},
+		"every connection is taken":           {connections: 1, unread: true, want: true},
+		"one may be made":                     {connections: 2, unread: true, want: true},
+		"there is no limit":                   {unread: true, want: true},
+		"one is idle":                         {connections: 1, idle: true, unread: true},
+		"all answers that are there are read": {connections: 1},
 	} {
 		asked := false
-		l := &Loop{o: Options{Connections: c.connections}, src: asking{asked: &asked}, targets: []endpoint{{open: c.open}}, unread: c.unread}
+		l := &Loop{o: Options{Connections: c.connections}, src: asking{asked: &asked}, targets: []endpoint{{open: 1}}, unread: c.unread}
 		if c.idle {
 			l.targets[0].idle = []*conn{{}}
 		}

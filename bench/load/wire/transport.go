@@ -18,7 +18,8 @@ type transport interface {
 	// flush sends c.out from c.off.
 	flush(c *conn)
 	// wait returns once so many things have happened, or the time, an offset, has come; what happened has been told then. With all
-	// the time comes, whatever happens. A transport that cannot count lets the time come when it should wait for more than one.
+	// it tells what has happened, lets the time come if the loop is calm then, and returns at once: what is due then leaves before what
+	// came meanwhile is told. A transport that cannot count lets the time come when it should wait for more than one.
 	wait(until time.Duration, events int)
 	// close closes the connection's descriptor; nothing is told of it any more.
 	close(c *conn, abrupt bool)

@@ -331,12 +331,25 @@ func (u *uring) close(c *conn, abrupt bool) {
 }
 
 func (u *uring) wait(until time.Duration, events int) {
-	if events == all {
-		u.enter(0, 0, 0)
-		sleep(u.l.o.Zero + until)
-		events = 0
+	if events < all {
+		u.enter(uint32(events), enterGetEvents, max(until-(clock.Now()-u.l.o.Zero), 0))
+		u.tell()
+		return
 	}
-	u.enter(uint32(events), enterGetEvents, max(until-(clock.Now()-u.l.o.Zero), 0))
+	for range burst/perEnter + 1 { // those of a burst
+		u.enter(0, enterGetEvents, 0)
+		if u.tell(); !u.l.unread {
+			break
+		}
+	}
+	if u.l.calm() && !u.l.unread && u.queued == 0 {
+		sleep(u.l.o.Zero + until)
+		u.l.unread = true
+	}
+}
+
+// tell tells what has happened.
+func (u *uring) tell() {
 	head, tail := *u.cqHead, atomic.LoadUint32(u.cqTail)
 	u.l.unread = tail-head >= perEnter
 	if head == tail {
