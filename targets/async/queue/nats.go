@@ -193,6 +193,29 @@ func (a *natsAdmin) close() error {
 	return nil
 }
 
+// The server removes the files of a stream that was deleted after it has said that it is gone, and may not be able to make another of its
+// name meanwhile (nats-server 2.15, fileStore.delete).
+const (
+	natsStoreFailed = jetstream.ErrorCode(10049) // JSStreamCreateErrF
+	natsRemovesIn   = 5 * time.Second
+)
+
+// create makes a stream, as soon as the server can.
+func (a *natsAdmin) create(ctx context.Context, c jetstream.StreamConfig) error {
+	for deadline := time.Now().Add(natsRemovesIn); ; {
+		_, err := a.js.CreateStream(ctx, c)
+		var answer *jetstream.APIError
+		if !errors.As(err, &answer) || answer.ErrorCode != natsStoreFailed || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
 func (a *natsAdmin) reset(ctx context.Context) error {
 	for _, name := range []string{natsQueue, natsDead} {
 		if err := a.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -207,10 +230,10 @@ func (a *natsAdmin) reset(ctx context.Context) error {
 		queue.MaxMsgs = int64(a.config.MaxLength)
 		queue.Discard = map[string]jetstream.DiscardPolicy{dropOldest: jetstream.DiscardOld, refuseNew: jetstream.DiscardNew}[a.config.Overflow]
 	}
-	if _, err := a.js.CreateStream(ctx, queue); err != nil {
+	if err := a.create(ctx, queue); err != nil {
 		return err
 	}
-	if _, err := a.js.CreateStream(ctx, jetstream.StreamConfig{Name: natsDead, Subjects: []string{natsDead}, Storage: jetstream.FileStorage}); err != nil {
+	if err := a.create(ctx, jetstream.StreamConfig{Name: natsDead, Subjects: []string{natsDead}, Storage: jetstream.FileStorage}); err != nil {
 		return err
 	}
 	most := -1
