@@ -36,7 +36,7 @@ type fare struct {
 	timeout   time.Duration
 	closed    bool
 	loops     int           // event loops; 0: a blocking client
-	gather    time.Duration // how long they may
+	gather    time.Duration // how long they may hold arrivals back
 	cores     int           // that the process may run on
 	machine   int           // cores of the machine
 	scheduled int64         // that the schedule has for the window; -1: not known

@@ -63,7 +63,12 @@ func hurried(p bench.Pattern) bench.Pattern {
 
 // all are the brokers, each with the configuration of careful.
 func all(t *testing.T, test func(*testing.T, Config)) {
-	for _, name := range []string{redisBroker, postgresBroker, natsBroker, rabbitBroker} {
+	among(t, []string{redisBroker, postgresBroker, natsBroker, rabbitBroker}, test)
+}
+
+// among runs a test on the brokers that have what it is about.
+func among(t *testing.T, brokers []string, test func(*testing.T, Config)) {
+	for _, name := range brokers {
 		t.Run(name, func(t *testing.T) {
 			test(t, with(func(c *Config) { c.Broker, c.Kind, c.Work, c.Prefetch = name, kindOf(name), 0, 1 }))
 		})
@@ -251,10 +256,7 @@ func TestAJobThatFailsComesAgainAndIsGivenUpAsConfigured(t *testing.T) {
 }
 
 func TestAFullQueueRefusesOrDropsTheOldest(t *testing.T) {
-	all(t, func(t *testing.T, c Config) {
-		if c.Broker == postgresBroker {
-			t.Skip("a table has no length")
-		}
+	among(t, []string{redisBroker, natsBroker, rabbitBroker}, func(t *testing.T, c Config) { // a table has no length
 		c.MaxLength, c.Overflow = 2, refuseNew
 		b, a := connect(t, c)
 		var refused int
@@ -291,12 +293,9 @@ func TestABacklogWaitsInTheQueueWhenATrialBegins(t *testing.T) {
 	})
 }
 
-// waiting are the brokers whose jobs can wait in the queue for their time.
-func waiting(t *testing.T, test func(*testing.T, Config)) {
-	all(t, func(t *testing.T, c Config) {
-		if c.Broker == rabbitBroker {
-			t.Skip("RabbitMQ has no queue here in which jobs wait for their time")
-		}
+// waiting are brokers whose jobs can wait in the queue for their time: not RabbitMQ, as it is used here.
+func waiting(t *testing.T, brokers []string, test func(*testing.T, Config)) {
+	among(t, brokers, func(t *testing.T, c Config) {
 		c.Backoff, c.BackoffMost, c.BackoffIn = units.Millisecond, units.Millisecond, inQueue
 		test(t, c)
 	})
@@ -316,7 +315,7 @@ func moving(t *testing.T, b broker) {
 }
 
 func TestAJobThatFailedIsNotGivenBeforeItsTime(t *testing.T) {
-	waiting(t, func(t *testing.T, c Config) {
+	waiting(t, []string{redisBroker, postgresBroker, natsBroker}, func(t *testing.T, c Config) {
 		const wait = 30 * time.Millisecond
 		b, _ := connect(t, c)
 		moving(t, b)
@@ -340,10 +339,7 @@ func TestAJobThatFailedIsNotGivenBeforeItsTime(t *testing.T) {
 }
 
 func TestAJobIsNotGivenBeforeItIsDueAndIsAccountedForUntilThen(t *testing.T) {
-	waiting(t, func(t *testing.T, c Config) {
-		if c.Broker == natsBroker {
-			t.Skip("JetStream delays what has failed only")
-		}
+	waiting(t, []string{redisBroker, postgresBroker}, func(t *testing.T, c Config) { // JetStream delays what has failed only
 		b, a := connect(t, c)
 		moving(t, b)
 		due := dueIn(30 * time.Millisecond)
@@ -370,10 +366,7 @@ func TestAJobIsNotGivenBeforeItIsDueAndIsAccountedForUntilThen(t *testing.T) {
 }
 
 func TestUrgentJobsAreGivenFirstWherePrioritiesAreKept(t *testing.T) {
-	all(t, func(t *testing.T, c Config) {
-		if c.Broker == natsBroker {
-			t.Skip("a stream of JetStream has no priorities")
-		}
+	among(t, []string{redisBroker, postgresBroker, rabbitBroker}, func(t *testing.T, c Config) { // a stream of JetStream has no priorities
 		c.Kind, c.Priority = "", kept
 		b, a := connect(t, c)
 		for key := range int64(6) {
@@ -448,10 +441,7 @@ func TestAnAuditCountsHowOftenEachJobWasDone(t *testing.T) {
 }
 
 func TestEveryQueueIsGivenEveryJob(t *testing.T) {
-	all(t, func(t *testing.T, c Config) {
-		if c.Broker != natsBroker && c.Broker != rabbitBroker {
-			t.Skip("it has one queue only")
-		}
+	among(t, []string{natsBroker, rabbitBroker}, func(t *testing.T, c Config) { // the others have one queue only
 		c.Queues = 2
 		first, a := connect(t, c)
 		publish(t, first, 1, 2)
